@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Algorithms, keys, and one encryption or decryption of an ESP packet. */
+#include <crypto/authenc.h>
+#include <linux/percpu.h>
+#include <linux/rtnetlink.h>
+#include <linux/slab.h>
+#include "aead.h"
+#include "algs.h"
+#include "fault.h"
+#include "sa.h"
+
+#define ESPUDP_LENS(...) { __VA_ARGS__ }
+
+struct enc_alg {
+	const char *name;
+	u8 aead;
+	u8 salt;
+	u8 iv;
+	u8 block;
+	u16 icv;
+	u16 icvs[3];
+	u16 keys[3];
+};
+
+struct auth_alg {
+	const char *name;
+	u16 key;
+	u16 icv;
+};
+
+#define ENC(name, aead, salt, iv, block, icv, icvs, keys) \
+	{ name, aead, salt, iv, block, icv, icvs, keys },
+#define AUTH(name, key, icv) { name, key, icv },
+static const struct enc_alg enc_algs[] = { ESPUDP_ALGS_ENC(ENC) };
+static const struct auth_alg auth_algs[] = { ESPUDP_ALGS_AUTH(AUTH) };
+
+/**
+ * struct espudp_op - one request to the crypto API and all it points at
+ * @done: called if the request completes later
+ * @ctx: for @done
+ * @room: octets of request context that were allocated
+ * @aad: with ESN, SPI and both halves of the sequence number
+ * @iv: the cipher's copy, which it may overwrite
+ * @sg: the packet, after @aad if there is one
+ * @req: the request, its context behind it
+ *
+ * One is kept for each CPU: a synchronous request is over when the call
+ * returns, so the next packet uses the same memory, still in the cache.
+ */
+struct espudp_op {
+	espudp_op_fn done;
+	void *ctx;
+	unsigned int room;
+	u8 aad[12];
+	u8 iv[ESPUDP_IV_MAX];
+	struct scatterlist sg[2];
+	struct aead_request req CRYPTO_MINALIGN_ATTR;
+};
+
+#define OP_ROOM 1024
+
+static DEFINE_PER_CPU(struct espudp_op *, spare_op);
+
+static struct espudp_op *op_get(unsigned int room)
+{
+	struct espudp_op *op = this_cpu_read(spare_op);
+
+	if (espudp_fault())
+		return NULL;
+	if (likely(op && op->room >= room)) {
+		this_cpu_write(spare_op, NULL);
+		return op;
+	}
+	room = max_t(unsigned int, room, OP_ROOM);
+	op = kmalloc(sizeof(*op) + room, GFP_ATOMIC | __GFP_NOWARN);
+	if (op)
+		op->room = room;
+	return op;
+}
+
+static void op_put(struct espudp_op *op)
+{
+	if (likely(!this_cpu_read(spare_op)))
+		this_cpu_write(spare_op, op);
+	else
+		kfree_sensitive(op);
+}
+
+static void op_done(ESPUDP_CRYPTO_DONE_ARG, int err)
+{
+	struct espudp_op *op = espudp_crypto_done_ctx(arg);
+	espudp_op_fn done = op->done;
+	void *ctx = op->ctx;
+
+	if (err == -EINPROGRESS)	/* left the backlog */
+		return;
+	local_bh_disable();
+	op_put(op);
+	done(ctx, err);
+	local_bh_enable();
+}
+
+/**
+ * espudp_aead_crypt() - encrypt or decrypt an ESP packet in place
+ * @a: cipher
+ * @encrypt: else decrypt
+ * @esp: SPI, sequence number and IV, filled in; then the payload with its
+ *	trailer; then room for, or the received, ICV. Memory of our own, contiguous
+ *	and in the direct map
+ * @len: octets of all that
+ * @seq_hi: upper half of the sequence number; used with ESN only
+ * @done: called with @ctx if, and only if, the call returns -EINPROGRESS
+ * @ctx: for @done
+ *
+ * Context: BH off; @done runs with BH off.
+ * Return: 0, -EINPROGRESS, -EBADMSG for a wrong ICV, or another error.
+ */
+int espudp_aead_crypt(const struct espudp_aead *a, bool encrypt, void *esp,
+		      unsigned int len, u32 seq_hi, espudp_op_fn done, void *ctx)
+{
+	struct espudp_op *op = op_get(crypto_aead_reqsize(a->tfm));
+	unsigned int text = len - 8 - a->iv;
+	struct aead_request *req;
+	int err;
+
+	if (unlikely(!op))
+		return -ENOMEM;
+	op->done = done;
+	op->ctx = ctx;
+	memcpy(op->iv, esp + 8, a->iv);
+	if (a->esn) {
+		/* The upper half is authenticated and not sent: its octets
+		 * stand beside the packet (RFC 4303 section 2.2.1).
+		 */
+		memcpy(op->aad, esp, 4);
+		put_unaligned_be32(seq_hi, op->aad + 4);
+		memcpy(op->aad + 8, esp + 4, 4);
+		sg_init_table(op->sg, 2);
+		sg_set_buf(&op->sg[0], op->aad, sizeof(op->aad));
+		sg_set_buf(&op->sg[1], esp + 8, len - 8);
+	} else {
+		sg_init_one(op->sg, esp, len);
+	}
+
+	req = &op->req;
+	aead_request_set_tfm(req, a->tfm);
+	aead_request_set_callback(req, 0, op_done, op);
+	aead_request_set_ad(req, a->assoc);
+	if (encrypt) {
+		aead_request_set_crypt(req, op->sg, op->sg, text - a->icv, op->iv);
+		err = crypto_aead_encrypt(req);
+	} else {
+		aead_request_set_crypt(req, op->sg, op->sg, text, op->iv);
+		err = crypto_aead_decrypt(req);
+	}
+	if (err != -EINPROGRESS)
+		op_put(op);
+	return err;
+}
+
+static bool has_len(const u16 *lens, unsigned int bits)
+{
+	return bits == lens[0] || (lens[1] && bits == lens[1]) ||
+	       (lens[2] && bits == lens[2]);
+}
+
+static const struct enc_alg *find_enc(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(enc_algs); i++)
+		if (!strcmp(enc_algs[i].name, name))
+			return &enc_algs[i];
+	return NULL;
+}
+
+static const struct auth_alg *find_auth(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(auth_algs); i++)
+		if (!strcmp(auth_algs[i].name, name))
+			return &auth_algs[i];
+	return NULL;
+}
+
+static int set_authenc_key(struct crypto_aead *tfm, const struct espudp_aead_params *p)
+{
+	struct crypto_authenc_key_param *param;
+	unsigned int len = RTA_SPACE(sizeof(*param)) + p->auth_key_len + p->enc_key_len;
+	struct rtattr *rta;
+	u8 *key = kmalloc(len, GFP_KERNEL);
+	int err;
+
+	if (!key)
+		return -ENOMEM;
+	rta = (struct rtattr *)key;
+	rta->rta_type = CRYPTO_AUTHENC_KEYA_PARAM;
+	rta->rta_len = RTA_LENGTH(sizeof(*param));
+	param = RTA_DATA(rta);
+	param->enckeylen = cpu_to_be32(p->enc_key_len);
+	memcpy(key + RTA_SPACE(sizeof(*param)), p->auth_key, p->auth_key_len);
+	memcpy(key + RTA_SPACE(sizeof(*param)) + p->auth_key_len,
+	       p->enc_key, p->enc_key_len);
+	err = crypto_aead_setkey(tfm, key, len);
+	kfree_sensitive(key);
+	return err;
+}
+
+static int check_params(const struct enc_alg *enc, const struct auth_alg *auth,
+			const struct espudp_aead_params *p, struct netlink_ext_ack *extack)
+{
+	if (p->enc_key_len < enc->salt ||
+	    !has_len(enc->keys, (p->enc_key_len - enc->salt) * 8)) {
+		NL_SET_ERR_MSG(extack, "wrong length of the encryption key (with its salt) for this algorithm");
+		return -EINVAL;
+	}
+	if (enc->aead) {
+		if (p->auth || p->auth_key_len) {
+			NL_SET_ERR_MSG(extack, "this algorithm authenticates by itself: no other may be given");
+			return -EINVAL;
+		}
+		if (p->icv_bits && !has_len(enc->icvs, p->icv_bits)) {
+			NL_SET_ERR_MSG(extack, "wrong ICV length for this algorithm");
+			return -EINVAL;
+		}
+		return 0;
+	}
+	if (!auth) {
+		NL_SET_ERR_MSG(extack, "this cipher does not authenticate: a keyed hash is needed");
+		return -EINVAL;
+	}
+	if (p->auth_key_len * 8 != auth->key) {
+		NL_SET_ERR_MSG(extack, "wrong length of the authentication key for this algorithm");
+		return -EINVAL;
+	}
+	if (p->icv_bits && p->icv_bits != auth->icv) {
+		NL_SET_ERR_MSG(extack, "wrong ICV length for this algorithm");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/**
+ * espudp_aead_init() - set up a cipher
+ * @a: filled in on success
+ * @p: algorithm and keys; the caller wipes the keys
+ * @extack: told why not
+ *
+ * Context: process, may load modules.
+ * Return: 0; -EINVAL or -ENOENT with words for the caller; -ENOMEM.
+ */
+int espudp_aead_init(struct espudp_aead *a, const struct espudp_aead_params *p,
+		     struct netlink_ext_ack *extack)
+{
+	const struct enc_alg *enc = find_enc(p->enc);
+	const struct auth_alg *auth = p->auth ? find_auth(p->auth) : NULL;
+	char name[CRYPTO_MAX_ALG_NAME];
+	struct crypto_aead *tfm;
+	int err;
+
+	if (!enc || (p->auth && !auth)) {
+		NL_SET_ERR_MSG(extack, "unknown algorithm");
+		return -ENOENT;
+	}
+	err = check_params(enc, auth, p, extack);
+	if (err)
+		return err;
+
+	if (enc->aead)
+		strscpy(name, enc->name, sizeof(name));
+	else
+		snprintf(name, sizeof(name), "%s(%s,%s)",
+			 p->esn ? "authencesn" : "authenc", auth->name, enc->name);
+	tfm = crypto_alloc_aead(name, 0, 0);
+	if (IS_ERR(tfm)) {
+		NL_SET_ERR_MSG(extack, "the kernel does not have this algorithm");
+		return PTR_ERR(tfm);
+	}
+
+	a->icv = (p->icv_bits ?: enc->aead ? enc->icv : auth->icv) / 8;
+	a->iv = enc->iv;
+	a->assoc = (p->esn ? 12 : 8) + enc->iv;
+	a->block = max_t(u8, enc->block, 4);
+	a->key_bits8 = p->enc_key_len - enc->salt;
+	a->counter = enc->aead || enc->salt;
+	a->esn = p->esn;
+	a->enc = enc->name;
+	a->auth = auth ? auth->name : NULL;
+
+	err = -EINVAL;
+	if (crypto_aead_ivsize(tfm) == a->iv)
+		err = crypto_aead_setauthsize(tfm, a->icv);
+	if (!err)
+		err = enc->aead ? crypto_aead_setkey(tfm, p->enc_key, p->enc_key_len) :
+				  set_authenc_key(tfm, p);
+	if (err) {
+		NL_SET_ERR_MSG(extack, "the crypto API refused the key or the ICV length");
+		crypto_free_aead(tfm);
+		return err;
+	}
+	a->tfm = tfm;
+	return 0;
+}
+
+/**
+ * espudp_aead_free() - free a cipher and wipe its keys
+ * @a: cipher without requests in flight
+ *
+ * Context: process.
+ */
+void espudp_aead_free(struct espudp_aead *a)
+{
+	if (a->tfm)
+		crypto_free_aead(a->tfm);
+	a->tfm = NULL;
+}
+
+/**
+ * espudp_aead_module_exit() - free the spare requests
+ */
+void espudp_aead_module_exit(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		kfree_sensitive(per_cpu(spare_op, cpu));
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The only file that tests kernel versions. */
+#ifndef _ESPUDP_COMPAT_H
+#define _ESPUDP_COMPAT_H
+
+#include <linux/version.h>
+#include <linux/netdevice.h>
+#include <linux/skbuff.h>
+#include <linux/timer.h>
+#include <net/genetlink.h>
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#include <linux/unaligned.h>
+#else
+#include <asm/unaligned.h>
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "espudp needs Linux 6.1 or newer"
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#define ESPUDP_ENCAP_ERR_ARGS \
+	struct sock *sk, struct sk_buff *skb, int err, __be16 port, u32 info, u8 *payload
+#else
+#define ESPUDP_ENCAP_ERR_ARGS \
+	struct sock *sk, struct sk_buff *skb, unsigned int udp_offset
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#define ESPUDP_CRYPTO_DONE_ARG void *arg
+#define espudp_crypto_done_ctx(arg) (arg)
+#else
+#define ESPUDP_CRYPTO_DONE_ARG struct crypto_async_request *arg
+#define espudp_crypto_done_ctx(arg) ((arg)->data)
+#endif
+
+/* Devices that a packet went through, to bound nesting. tc_index survives
+ * routing, segmentation and fragmentation; without it nothing is counted.
+ */
+static inline void espudp_skb_set_hops(struct sk_buff *skb, u8 hops)
+{
+#ifdef CONFIG_NET_SCHED
+	skb->tc_index = hops;
+#endif
+}
+
+static inline u8 espudp_skb_hops(const struct sk_buff *skb)
+{
+#ifdef CONFIG_NET_SCHED
+	return skb->tc_index;
+#else
+	return 0;
+#endif
+}
+
+/* Transmission takes no lock of the stack's. */
+static inline void espudp_dev_lockless(struct net_device *dev)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+	dev->lltx = true;
+#else
+	dev->features |= NETIF_F_LLTX;
+#endif
+}
+
+/* Attributes of a dump request. */
+static inline struct nlattr **espudp_genl_dump_attrs(struct netlink_callback *cb)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+	return genl_info_dump(cb)->attrs;
+#else
+	return genl_dumpit_info(cb)->attrs;
+#endif
+}
+
+/* Attributes of a dump's request. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+#define espudp_genl_dump_attrs(cb) (genl_info_dump(cb)->attrs)
+#else
+#define espudp_genl_dump_attrs(cb) (genl_dumpit_info(cb)->attrs)
+#endif
+
+#endif

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+/* espudp: ESP in UDP (RFC 3948) for IPsec gateways. */
+#include <linux/module.h>
+#include "aead.h"
+#include "dev.h"
+#include "esp.h"
+#include "fault.h"
+#include "mem.h"
+#include "netlink.h"
+#include "replay.h"
+#include "select.h"
+#include "tx.h"
+
+static void free_spares(void)
+{
+	espudp_tx_exit();
+	espudp_aead_module_exit();
+	espudp_mem_exit();
+}
+
+static int __init espudp_init(void)
+{
+	int err;
+
+#ifdef ESPUDP_DEBUG
+	err = -ENOTRECOVERABLE;
+	if (!espudp_replay_selftest() || !espudp_select_selftest() ||
+	    !espudp_esp_selftest())
+		goto free;
+#endif
+	espudp_fault_init();
+	err = espudp_dev_init();
+	if (err)
+		goto exit_fault;
+	err = espudp_netlink_init();
+	if (err)
+		goto exit_dev;
+	pr_info("espudp: " ESPUDP_VERSION " loaded\n");
+	return 0;
+
+exit_dev:
+	espudp_dev_exit();
+exit_fault:
+	espudp_fault_exit();
+#ifdef ESPUDP_DEBUG
+free:
+#endif
+	free_spares();
+	return err;
+}
+
+static void __exit espudp_exit(void)
+{
+	espudp_netlink_exit();
+	espudp_dev_exit();
+	espudp_fault_exit();
+	free_spares();
+	pr_info("espudp: unloaded\n");
+}
+
+module_init(espudp_init);
+module_exit(espudp_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("ESP in UDP (IPsec NAT traversal) datapath");
+MODULE_VERSION(ESPUDP_VERSION);
+MODULE_ALIAS_RTNL_LINK("espudp");
+MODULE_ALIAS_GENL_FAMILY("espudp");

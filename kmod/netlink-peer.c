@@ -1,0 +1,714 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Generic netlink commands about peers. */
+#include <linux/inet.h>
+#include <linux/slab.h>
+#include <net/ipv6.h>
+#include "dev.h"
+#include "netlink.h"
+#include "netlink-gen.h"
+#include "peer.h"
+#include "sa.h"
+#include "sock.h"
+
+/* A selector in a message: a nest of four addresses and six numbers. */
+#define SELECTOR_SIZE (nla_total_size(0) + 4 * nla_total_size(sizeof(struct in6_addr)) + \
+		       6 * nla_total_size(sizeof(u32)))
+
+#define PEER_READONLY (BIT_ULL(ESPUDP_A_PEER_LOCAL_PORT) | BIT_ULL(ESPUDP_A_PEER_MTU) |	\
+		       BIT_ULL(ESPUDP_A_PEER_PMTU) | BIT_ULL(ESPUDP_A_PEER_SPI_IN) |	\
+		       BIT_ULL(ESPUDP_A_PEER_SPI_OUT) | BIT_ULL(ESPUDP_A_PEER_LAST_RX) | \
+		       BIT_ULL(ESPUDP_A_PEER_LAST_TX) | BIT_ULL(ESPUDP_A_PEER_STATS))
+
+static const struct espudp_netlink_nest set_nest = {
+	.policy = espudp_peer_nl_policy,
+	.max = ARRAY_SIZE(espudp_peer_nl_policy) - 1,
+	.readonly = PEER_READONLY,
+	.takes = BIT_ULL(ESPUDP_A_PEER_STATS + 1) - 1 - PEER_READONLY,
+};
+
+static const struct espudp_netlink_nest id_nest = {
+	.policy = espudp_peer_nl_policy,
+	.max = ARRAY_SIZE(espudp_peer_nl_policy) - 1,
+	.readonly = PEER_READONLY,
+	.takes = BIT_ULL(ESPUDP_A_PEER_ID),
+};
+
+static const struct espudp_netlink_nest selector_nest = {
+	.policy = espudp_selector_nl_policy,
+	.max = ARRAY_SIZE(espudp_selector_nl_policy) - 1,
+	.takes = ~0ULL,
+};
+
+/**
+ * struct peer_change - what a request asks for, checked
+ * @sels: new selectors, ours until they are in force
+ * @set_sels: selectors change, to none if @sels is NULL
+ * @ep: new outer addresses
+ * @set_ep: they change
+ */
+struct peer_change {
+	struct espudp_sels *sels;
+	struct espudp_endpoint ep;
+	bool set_sels;
+	bool set_ep;
+};
+
+/**
+ * espudp_netlink_peer() - find the peer that an attribute names
+ * @edev: device, locked
+ * @id: attribute with its id
+ * @extack: told if there is none
+ *
+ * Return: peer or -ENOENT.
+ */
+struct espudp_peer *espudp_netlink_peer(struct espudp_dev *edev, const struct nlattr *id,
+					struct netlink_ext_ack *extack)
+{
+	struct espudp_peer *peer = espudp_peer_by_id(edev, nla_get_u32(id));
+
+	if (!peer)
+		return ERR_PTR(espudp_netlink_refuse(extack, id, -ENOENT, "no such peer"));
+	return peer;
+}
+
+static int get_addr(const struct nlattr *attr, struct in6_addr *addr, u8 *family,
+		    struct netlink_ext_ack *extack)
+{
+	if (nla_len(attr) != sizeof(struct in_addr) && nla_len(attr) != sizeof(*addr))
+		return espudp_netlink_refuse(extack, attr, -EINVAL,
+					     "an address has 4 octets (IPv4) or 16 (IPv6)");
+	*family = nla_len(attr) == sizeof(*addr) ? AF_INET6 : AF_INET;
+	memset(addr, 0, sizeof(*addr));
+	memcpy(addr, nla_data(attr), nla_len(attr));
+	return 0;
+}
+
+static bool any_addr(u8 family, const struct in6_addr *addr)
+{
+	return family == AF_INET ? !addr->s6_addr32[0] : ipv6_addr_any(addr);
+}
+
+static int get_host(const struct nlattr *attr, struct in6_addr *addr, u8 *family,
+		    struct netlink_ext_ack *extack)
+{
+	int err = get_addr(attr, addr, family, extack);
+
+	if (err)
+		return err;
+	if (*family == AF_INET ? ipv4_is_multicast(addr->s6_addr32[0]) ||
+				 ipv4_is_lbcast(addr->s6_addr32[0]) :
+				 ipv6_addr_is_multicast(addr))
+		return espudp_netlink_refuse(extack, attr, -EINVAL,
+					     "multicast and broadcast addresses are no peer's");
+	if (*family == AF_INET6 && ipv6_addr_v4mapped(addr))
+		return espudp_netlink_refuse(extack, attr, -EINVAL,
+					     "give an IPv4 address in 4 octets, not mapped into IPv6");
+	return 0;
+}
+
+/**
+ * espudp_netlink_get_endpoint() - outer addresses as a request would leave them
+ * @peer: peer, its device locked; or NULL for one to be made
+ * @ep: set
+ * @local: attribute, or NULL; the unspecified address stands for the route's choice
+ * @remote: attribute, or NULL
+ * @port: attribute with the remote port, or NULL
+ * @extack: told why not
+ *
+ * Return: 0 or -EINVAL.
+ */
+int espudp_netlink_get_endpoint(const struct espudp_peer *peer, struct espudp_endpoint *ep,
+				const struct nlattr *local, const struct nlattr *remote,
+				const struct nlattr *port, struct netlink_ext_ack *extack)
+{
+	const struct espudp_endpoint *old;
+	u8 family_local, family;
+	int err;
+
+	memset(ep, 0, sizeof(*ep));
+	ep->family = AF_INET;
+	ep->remote_port = htons(ESPUDP_PORT_DEFAULT);
+	rcu_read_lock();
+	old = peer ? rcu_dereference(peer->ep) : NULL;
+	if (old)
+		*ep = *old;
+	rcu_read_unlock();
+
+	family = ep->family;
+	if (remote) {
+		err = get_host(remote, &ep->remote, &family, extack);
+		if (err)
+			return err;
+		if (any_addr(family, &ep->remote))
+			return espudp_netlink_refuse(extack, remote, -EINVAL,
+						     "the unspecified address is no peer's");
+		if (!local && ep->has_local && family != ep->family)
+			return espudp_netlink_refuse(extack, remote, -EINVAL,
+						     "local and remote address are of different families");
+		if (!ep->has_local)
+			ep->local = in6addr_any;
+	}
+	if (local) {
+		err = get_host(local, &ep->local, &family_local, extack);
+		if (err)
+			return err;
+		if ((remote || ep->has_remote) && family_local != family)
+			return espudp_netlink_refuse(extack, local, -EINVAL,
+						     "local and remote address are of different families");
+		family = family_local;
+		ep->has_local = !any_addr(family, &ep->local);
+	}
+	if (port) {
+		if (!nla_get_u16(port))
+			return espudp_netlink_refuse(extack, port, -EINVAL,
+						     "port 0 is not a port");
+		ep->remote_port = htons(nla_get_u16(port));
+	}
+	ep->has_remote |= !!remote;
+	ep->family = family;
+	return 0;
+}
+
+static int get_range(struct nlattr **tb, int from, const struct nlattr *nest,
+		     struct in6_addr *range, u8 *family, struct netlink_ext_ack *extack)
+{
+	int i, err;
+	u8 f;
+
+	for (i = 0; i < 2; i++) {
+		if (!tb[from + i])
+			return espudp_netlink_missing(extack, nest, from + i,
+						      "a selector needs both ends of the local and of the remote range");
+		err = get_addr(tb[from + i], &range[i], &f, extack);
+		if (err)
+			return err;
+		if (*family && f != *family)
+			return espudp_netlink_refuse(extack, tb[from + i], -EINVAL,
+						     "selector mixes IPv4 and IPv6 addresses");
+		*family = f;
+	}
+	if (memcmp(&range[0], &range[1], sizeof(*range)) > 0)
+		return espudp_netlink_refuse(extack, tb[from], -EINVAL,
+					     "selector's address range ends before it begins");
+	return 0;
+}
+
+static int get_ports(struct nlattr **tb, int from, const struct nlattr *nest, u16 *ports,
+		     struct netlink_ext_ack *extack)
+{
+	ports[0] = 0;
+	ports[1] = U16_MAX;
+	if (!tb[from] && !tb[from + 1])
+		return 0;
+	if (!tb[from] || !tb[from + 1])
+		return espudp_netlink_missing(extack, nest, tb[from] ? from + 1 : from,
+					      "a range of ports needs both ends");
+	ports[0] = nla_get_u16(tb[from]);
+	ports[1] = nla_get_u16(tb[from + 1]);
+	if (ports[0] > ports[1])
+		return espudp_netlink_refuse(extack, tb[from], -EINVAL,
+					     "selector's port range ends before it begins");
+	return 0;
+}
+
+static int get_selector(const struct nlattr *nest, struct espudp_sel *sel,
+			struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[ARRAY_SIZE(espudp_selector_nl_policy)];
+	int err;
+
+	err = espudp_netlink_parse(tb, nest, &selector_nest, extack);
+	if (!err)
+		err = get_range(tb, ESPUDP_A_SELECTOR_LOCAL_FROM, nest, sel->local,
+				&sel->family, extack);
+	if (!err)
+		err = get_range(tb, ESPUDP_A_SELECTOR_REMOTE_FROM, nest, sel->remote,
+				&sel->family, extack);
+	if (!err)
+		err = get_ports(tb, ESPUDP_A_SELECTOR_LOCAL_PORT_FROM, nest, sel->lport, extack);
+	if (!err)
+		err = get_ports(tb, ESPUDP_A_SELECTOR_REMOTE_PORT_FROM, nest, sel->rport,
+				extack);
+	if (err)
+		return err;
+	if (tb[ESPUDP_A_SELECTOR_PROTOCOL])
+		sel->proto = nla_get_u8(tb[ESPUDP_A_SELECTOR_PROTOCOL]);
+	if (tb[ESPUDP_A_SELECTOR_PRIORITY])
+		sel->prio = nla_get_u32(tb[ESPUDP_A_SELECTOR_PRIORITY]);
+	return 0;
+}
+
+static int get_selectors(const struct nlattr *nest, struct espudp_sels **out,
+			 struct netlink_ext_ack *extack)
+{
+	struct espudp_sels *sels;
+	struct nlattr *attr;
+	unsigned int n = 0;
+	int rem, err;
+
+	nla_for_each_nested(attr, nest, rem) {
+		if (nla_type(attr) != ESPUDP_A_PEER_SELECTOR)
+			continue;
+		if (++n > ESPUDP_SELECTORS_MAX)
+			return espudp_netlink_refuse(extack, attr, -E2BIG,
+						     "too many selectors: a peer may have 256");
+	}
+	sels = kvzalloc(struct_size(sels, sel, n), GFP_KERNEL_ACCOUNT);
+	if (!sels)
+		return -ENOMEM;
+	nla_for_each_nested(attr, nest, rem) {
+		if (nla_type(attr) != ESPUDP_A_PEER_SELECTOR)
+			continue;
+		err = get_selector(attr, &sels->sel[sels->n++], extack);
+		if (err) {
+			kvfree(sels);
+			return err;
+		}
+	}
+	*out = sels;
+	return 0;
+}
+
+/* Checks all that can be checked without changing anything. */
+static int check(struct espudp_peer *peer, struct nlattr **tb, const struct nlattr *nest,
+		 struct peer_change *c, struct netlink_ext_ack *extack)
+{
+	const struct nlattr *mode = tb[ESPUDP_A_PEER_MODE];
+	int err;
+
+	if (mode && nla_get_u8(mode) != ESPUDP_MODE_TUNNEL)
+		return espudp_netlink_refuse(extack, mode, -EOPNOTSUPP,
+					     "transport mode is not implemented yet; use tunnel");
+	if (!peer || tb[ESPUDP_A_PEER_LOCAL] || tb[ESPUDP_A_PEER_REMOTE] ||
+	    tb[ESPUDP_A_PEER_REMOTE_PORT]) {
+		c->set_ep = true;
+		err = espudp_netlink_get_endpoint(peer, &c->ep, tb[ESPUDP_A_PEER_LOCAL],
+						  tb[ESPUDP_A_PEER_REMOTE],
+						  tb[ESPUDP_A_PEER_REMOTE_PORT], extack);
+		if (err)
+			return err;
+	}
+	if (tb[ESPUDP_A_PEER_SELECTOR] && tb[ESPUDP_A_PEER_NO_SELECTORS])
+		return espudp_netlink_refuse(extack, tb[ESPUDP_A_PEER_NO_SELECTORS], -EINVAL,
+					     "selectors are given and taken away at once");
+	c->set_sels = tb[ESPUDP_A_PEER_SELECTOR] || tb[ESPUDP_A_PEER_NO_SELECTORS];
+	if (tb[ESPUDP_A_PEER_SELECTOR])
+		return get_selectors(nest, &c->sels, extack);
+	return 0;
+}
+
+static struct espudp_sels *sels_of(const struct espudp_peer *peer)
+{
+	return rcu_dereference_protected(peer->sels, lockdep_is_held(&peer->edev->lock));
+}
+
+static struct espudp_sels *copy_sels(const struct espudp_sels *old)
+{
+	struct espudp_sels *sels;
+
+	sels = kvzalloc(struct_size(sels, sel, old->n), GFP_KERNEL_ACCOUNT);
+	if (!sels)
+		return NULL;
+	sels->n = old->n;
+	memcpy(sels->sel, old->sel, flex_array_size(sels, sel, old->n));
+	return sels;
+}
+
+/* The two steps that may fail. Selectors, which may be another peer's, come
+ * first; should memory for the addresses fail then, the old ones come back.
+ */
+static int change_fallible(struct espudp_peer *peer, struct peer_change *c,
+			   struct nlattr **tb, struct netlink_ext_ack *extack)
+{
+	struct espudp_select *select = &peer->edev->select;
+	struct espudp_sels *old = NULL;
+	int err;
+
+	if (c->set_sels) {
+		if (c->set_ep && sels_of(peer)) {
+			old = copy_sels(sels_of(peer));
+			if (!old)
+				return -ENOMEM;
+		}
+		err = espudp_select_set(select, peer, c->sels, extack);
+		if (err) {
+			if (err != -ENOMEM)
+				NL_SET_BAD_ATTR(extack, tb[ESPUDP_A_PEER_SELECTOR]);
+			kvfree(old);
+			return err;
+		}
+		c->sels = NULL;
+	}
+	if (!c->set_ep)
+		return 0;
+	err = espudp_peer_set_endpoint(peer, &c->ep);
+	if (!err || !c->set_sels || espudp_select_set(select, peer, old, NULL))
+		kvfree(old);
+	return err;
+}
+
+static void set_u8(u8 *field, const struct nlattr *attr)
+{
+	if (attr)
+		WRITE_ONCE(*field, nla_get_u8(attr));
+}
+
+static int change(struct espudp_peer *peer, struct peer_change *c, struct nlattr **tb,
+		  struct netlink_ext_ack *extack)
+{
+	const struct nlattr *keepalive = tb[ESPUDP_A_PEER_KEEPALIVE];
+	int err = change_fallible(peer, c, tb, extack);
+
+	if (err)
+		return err;
+	if (tb[ESPUDP_A_PEER_NAME])
+		nla_strscpy(peer->name, tb[ESPUDP_A_PEER_NAME], sizeof(peer->name));
+	if (tb[ESPUDP_A_PEER_COOKIE])
+		WRITE_ONCE(peer->cookie, nla_get_u64(tb[ESPUDP_A_PEER_COOKIE]));
+	set_u8(&peer->roaming, tb[ESPUDP_A_PEER_ROAMING]);
+	set_u8(&peer->nat_local, tb[ESPUDP_A_PEER_NAT_LOCAL]);
+	set_u8(&peer->nat_remote, tb[ESPUDP_A_PEER_NAT_REMOTE]);
+	if (tb[ESPUDP_A_PEER_TFC])
+		WRITE_ONCE(peer->tfc, nla_get_u16(tb[ESPUDP_A_PEER_TFC]));
+	if (keepalive) {
+		peer->keepalive_set = true;
+		espudp_peer_set_keepalive(peer, nla_get_u16(keepalive));
+	} else if (tb[ESPUDP_A_PEER_NAT_LOCAL] && !peer->keepalive_set) {
+		espudp_peer_set_keepalive(peer, peer->nat_local == ESPUDP_NAT_YES ?
+					  ESPUDP_KEEPALIVE : 0);
+	}
+	peer->edev->generation++;
+	return 0;
+}
+
+static int reply_id(struct sk_buff *msg, struct genl_info *info, const struct espudp_peer *peer)
+{
+	struct nlattr *nest;
+	void *hdr;
+
+	hdr = espudp_netlink_put_header(msg, info->snd_portid, info->snd_seq, NULL,
+					ESPUDP_CMD_PEER_NEW);
+	if (!hdr || espudp_netlink_put_dev(msg, peer->edev->dev))
+		goto full;
+	nest = nla_nest_start(msg, ESPUDP_A_PEER);
+	if (!nest || nla_put_u32(msg, ESPUDP_A_PEER_ID, peer->id))
+		goto full;
+	nla_nest_end(msg, nest);
+	genlmsg_end(msg, hdr);
+	return genlmsg_reply(msg, info);
+
+full:
+	nlmsg_free(msg);
+	return -EMSGSIZE;
+}
+
+static int peer_new(struct espudp_dev *edev, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(espudp_peer_nl_policy)];
+	const struct nlattr *nest = info->attrs[ESPUDP_A_PEER];
+	struct netlink_ext_ack *extack = info->extack;
+	struct peer_change c = {};
+	struct espudp_peer *peer;
+	struct sk_buff *msg;
+	u32 id = 0;
+	int err;
+
+	err = espudp_netlink_parse(tb, nest, &set_nest, extack);
+	if (err)
+		return err;
+	if (tb[ESPUDP_A_PEER_ID]) {
+		id = nla_get_u32(tb[ESPUDP_A_PEER_ID]);
+		if (!id)
+			return espudp_netlink_refuse(extack, tb[ESPUDP_A_PEER_ID], -EINVAL,
+						     "0 is no peer's id");
+	}
+	msg = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	if (!msg)
+		return -ENOMEM;
+	err = check(NULL, tb, nest, &c, extack);
+	if (err)
+		goto free;
+	peer = espudp_peer_new(edev, id, extack);
+	if (IS_ERR(peer)) {
+		err = PTR_ERR(peer);
+		if (err == -EEXIST)
+			NL_SET_BAD_ATTR(extack, tb[ESPUDP_A_PEER_ID]);
+		goto free;
+	}
+	err = change(peer, &c, tb, extack);
+	if (err) {
+		espudp_peer_kill(peer);
+		goto free;
+	}
+	/* Who cannot be told the id must not be left with the peer. */
+	err = reply_id(msg, info, peer);
+	if (err)
+		espudp_peer_kill(peer);
+	return err;
+
+free:
+	kvfree(c.sels);
+	nlmsg_free(msg);
+	return err;
+}
+
+int espudp_nl_peer_new_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct espudp_dev *edev = espudp_netlink_begin(info, BIT(ESPUDP_A_PEER));
+
+	if (IS_ERR(edev))
+		return PTR_ERR(edev);
+	return espudp_netlink_end(info, edev, peer_new(edev, info));
+}
+
+/* The peer that a request names. */
+static struct espudp_peer *find(struct espudp_dev *edev, struct genl_info *info,
+				struct nlattr **tb, const struct espudp_netlink_nest *n)
+{
+	const struct nlattr *nest = info->attrs[ESPUDP_A_PEER];
+	int err;
+
+	if (!nest)
+		return ERR_PTR(espudp_netlink_missing(info->extack, NULL, ESPUDP_A_PEER,
+						      "the peer is missing"));
+	err = espudp_netlink_parse(tb, nest, n, info->extack);
+	if (err)
+		return ERR_PTR(err);
+	if (!tb[ESPUDP_A_PEER_ID])
+		return ERR_PTR(espudp_netlink_missing(info->extack, nest, ESPUDP_A_PEER_ID,
+						      "the peer's id is missing"));
+	return espudp_netlink_peer(edev, tb[ESPUDP_A_PEER_ID], info->extack);
+}
+
+int espudp_nl_peer_set_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(espudp_peer_nl_policy)];
+	struct peer_change c = {};
+	struct espudp_peer *peer;
+	struct espudp_dev *edev;
+	int err;
+
+	edev = espudp_netlink_begin(info, BIT(ESPUDP_A_PEER));
+	if (IS_ERR(edev))
+		return PTR_ERR(edev);
+	peer = find(edev, info, tb, &set_nest);
+	err = PTR_ERR_OR_ZERO(peer);
+	if (!err)
+		err = check(peer, tb, info->attrs[ESPUDP_A_PEER], &c, info->extack);
+	if (!err)
+		err = change(peer, &c, tb, info->extack);
+	kvfree(c.sels);
+	return espudp_netlink_end(info, edev, err);
+}
+
+int espudp_nl_peer_del_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(espudp_peer_nl_policy)];
+	struct espudp_peer *peer;
+	struct espudp_dev *edev;
+
+	edev = espudp_netlink_begin(info, BIT(ESPUDP_A_PEER));
+	if (IS_ERR(edev))
+		return PTR_ERR(edev);
+	peer = find(edev, info, tb, &id_nest);
+	if (!IS_ERR(peer))
+		espudp_peer_kill(peer);
+	return espudp_netlink_end(info, edev, PTR_ERR_OR_ZERO(peer));
+}
+
+static int put_selector(struct sk_buff *msg, const struct espudp_sel *sel)
+{
+	unsigned int len = espudp_addr_len(sel->family);
+	struct nlattr *nest = nla_nest_start(msg, ESPUDP_A_PEER_SELECTOR);
+
+	if (!nest ||
+	    nla_put(msg, ESPUDP_A_SELECTOR_LOCAL_FROM, len, &sel->local[0]) ||
+	    nla_put(msg, ESPUDP_A_SELECTOR_LOCAL_TO, len, &sel->local[1]) ||
+	    nla_put(msg, ESPUDP_A_SELECTOR_REMOTE_FROM, len, &sel->remote[0]) ||
+	    nla_put(msg, ESPUDP_A_SELECTOR_REMOTE_TO, len, &sel->remote[1]) ||
+	    nla_put_u8(msg, ESPUDP_A_SELECTOR_PROTOCOL, sel->proto) ||
+	    nla_put_u32(msg, ESPUDP_A_SELECTOR_PRIORITY, sel->prio))
+		return -EMSGSIZE;
+	if ((sel->lport[0] || sel->lport[1] != U16_MAX) &&
+	    (nla_put_u16(msg, ESPUDP_A_SELECTOR_LOCAL_PORT_FROM, sel->lport[0]) ||
+	     nla_put_u16(msg, ESPUDP_A_SELECTOR_LOCAL_PORT_TO, sel->lport[1])))
+		return -EMSGSIZE;
+	if ((sel->rport[0] || sel->rport[1] != U16_MAX) &&
+	    (nla_put_u16(msg, ESPUDP_A_SELECTOR_REMOTE_PORT_FROM, sel->rport[0]) ||
+	     nla_put_u16(msg, ESPUDP_A_SELECTOR_REMOTE_PORT_TO, sel->rport[1])))
+		return -EMSGSIZE;
+	nla_nest_end(msg, nest);
+	return 0;
+}
+
+static int put_endpoint(struct sk_buff *msg, const struct espudp_peer *peer, bool all)
+{
+	const struct espudp_dev *edev = peer->edev;
+	const struct espudp_sock *es;
+	struct espudp_endpoint ep;
+	int err = espudp_netlink_get_endpoint(peer, &ep, NULL, NULL, NULL, NULL);
+
+	if (err)
+		return err;
+	es = ep.family == AF_INET ?
+	     rcu_dereference_protected(edev->sock4, lockdep_is_held(&edev->lock)) :
+	     rcu_dereference_protected(edev->sock6, lockdep_is_held(&edev->lock));
+	if ((ep.has_local &&
+	     nla_put(msg, ESPUDP_A_PEER_LOCAL, espudp_addr_len(ep.family), &ep.local)) ||
+	    (all && es && nla_put_u16(msg, ESPUDP_A_PEER_LOCAL_PORT, es->port)) ||
+	    (ep.has_remote &&
+	     nla_put(msg, ESPUDP_A_PEER_REMOTE, espudp_addr_len(ep.family), &ep.remote)) ||
+	    nla_put_u16(msg, ESPUDP_A_PEER_REMOTE_PORT, be16_to_cpu(ep.remote_port)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int put_settings(struct sk_buff *msg, const struct espudp_peer *peer, bool all)
+{
+	if (nla_put_u32(msg, ESPUDP_A_PEER_ID, peer->id) ||
+	    (peer->name[0] && nla_put_string(msg, ESPUDP_A_PEER_NAME, peer->name)) ||
+	    nla_put_u64_64bit(msg, ESPUDP_A_PEER_COOKIE, peer->cookie, ESPUDP_A_PEER_PAD) ||
+	    nla_put_u8(msg, ESPUDP_A_PEER_MODE, peer->mode) ||
+	    nla_put_u16(msg, ESPUDP_A_PEER_KEEPALIVE, peer->keepalive) ||
+	    nla_put_u8(msg, ESPUDP_A_PEER_ROAMING, peer->roaming) ||
+	    nla_put_u8(msg, ESPUDP_A_PEER_NAT_LOCAL, peer->nat_local) ||
+	    nla_put_u8(msg, ESPUDP_A_PEER_NAT_REMOTE, peer->nat_remote) ||
+	    nla_put_u16(msg, ESPUDP_A_PEER_TFC, peer->tfc))
+		return -EMSGSIZE;
+	return put_endpoint(msg, peer, all);
+}
+
+static int put_spis(struct sk_buff *msg, const struct espudp_peer *peer)
+{
+	const struct espudp_sa *sa;
+
+	list_for_each_entry(sa, &peer->sas, list) {
+		if (sa->dir != ESPUDP_DIR_IN || sa->state == ESPUDP_SA_STATE_RESERVED)
+			continue;
+		if (nla_put_u32(msg, ESPUDP_A_PEER_SPI_IN, be32_to_cpu(sa->spi)))
+			return -EMSGSIZE;
+		break;
+	}
+	sa = rcu_dereference_protected(peer->out, lockdep_is_held(&peer->edev->lock));
+	return sa ? nla_put_u32(msg, ESPUDP_A_PEER_SPI_OUT, be32_to_cpu(sa->spi)) : 0;
+}
+
+static int put_state(struct sk_buff *msg, struct espudp_peer *peer)
+{
+	unsigned long last_rx = READ_ONCE(peer->last_rx);
+	u32 mtu, pmtu;
+
+	mtu = espudp_peer_mtu(peer, &pmtu);
+	if ((mtu && nla_put_u32(msg, ESPUDP_A_PEER_MTU, mtu)) ||
+	    (pmtu && nla_put_u32(msg, ESPUDP_A_PEER_PMTU, pmtu)) ||
+	    put_spis(msg, peer))
+		return -EMSGSIZE;
+	if (last_rx && nla_put_u64_64bit(msg, ESPUDP_A_PEER_LAST_RX,
+					 espudp_stats_ms_since(last_rx), ESPUDP_A_PEER_PAD))
+		return -EMSGSIZE;
+	/* @last_tx starts the keepalive timer, too. */
+	if (espudp_stats_sent(peer->stats) &&
+	    nla_put_u64_64bit(msg, ESPUDP_A_PEER_LAST_TX,
+			      espudp_stats_ms_since(READ_ONCE(peer->last_tx)),
+			      ESPUDP_A_PEER_PAD))
+		return -EMSGSIZE;
+	return espudp_stats_put(msg, ESPUDP_A_PEER_STATS, peer->stats);
+}
+
+static int put_peer(struct sk_buff *msg, u32 portid, u32 seq, struct netlink_callback *cb,
+		    struct espudp_peer *peer, bool all)
+{
+	const struct espudp_sels *sels = sels_of(peer);
+	struct nlattr *nest;
+	unsigned int i;
+	void *hdr;
+
+	hdr = espudp_netlink_put_header(msg, portid, seq, cb, ESPUDP_CMD_PEER_GET);
+	if (!hdr)
+		return -EMSGSIZE;
+	if (espudp_netlink_put_dev(msg, peer->edev->dev))
+		goto cancel;
+	nest = nla_nest_start(msg, ESPUDP_A_PEER);
+	if (!nest || put_settings(msg, peer, all) || put_state(msg, peer))
+		goto cancel;
+	for (i = 0; sels && i < sels->n; i++)
+		if (put_selector(msg, &sels->sel[i]))
+			goto cancel;
+	nla_nest_end(msg, nest);
+	genlmsg_end(msg, hdr);
+	return 0;
+
+cancel:
+	genlmsg_cancel(msg, hdr);
+	return -EMSGSIZE;
+}
+
+static unsigned int peer_size(const struct espudp_peer *peer)
+{
+	const struct espudp_sels *sels = sels_of(peer);
+
+	return GENLMSG_DEFAULT_SIZE + (sels ? sels->n * SELECTOR_SIZE : 0);
+}
+
+int espudp_nl_peer_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(espudp_peer_nl_policy)];
+	struct sk_buff *msg = NULL;
+	struct espudp_peer *peer;
+	struct espudp_dev *edev;
+	int err;
+
+	edev = espudp_netlink_begin(info, BIT(ESPUDP_A_PEER));
+	if (IS_ERR(edev))
+		return PTR_ERR(edev);
+	peer = find(edev, info, tb, &id_nest);
+	err = PTR_ERR_OR_ZERO(peer);
+	if (!err) {
+		msg = genlmsg_new(peer_size(peer), GFP_KERNEL);
+		err = msg ? put_peer(msg, info->snd_portid, info->snd_seq, NULL, peer,
+				     espudp_netlink_sees_all(edev, skb)) : -ENOMEM;
+	}
+	err = espudp_netlink_end(info, edev, err);
+	if (!err)
+		return genlmsg_reply(msg, info);
+	nlmsg_free(msg);
+	return err;
+}
+
+/* Where a dump goes on: by id, so that deletions do not matter. */
+struct peer_dump {
+	int ifindex;
+	unsigned long id;
+	bool done;
+};
+
+int espudp_nl_peer_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct peer_dump *at = (struct peer_dump *)cb->ctx;
+	u32 portid = NETLINK_CB(cb->skb).portid, seq = cb->nlh->nlmsg_seq;
+	struct espudp_peer *peer;
+	struct espudp_dev *edev;
+	bool all;
+	int err = 0;
+
+	edev = espudp_netlink_begin_dump(cb, 0, &at->ifindex);
+	if (IS_ERR(edev))
+		return PTR_ERR(edev);
+	all = espudp_netlink_sees_all(edev, cb->skb);
+	while (!at->done) {
+		peer = xa_find(&edev->peers, &at->id, ULONG_MAX, XA_PRESENT);
+		if (!peer)
+			break;
+		err = put_peer(skb, portid, seq, cb, peer, all);
+		if (err && !skb->len) {
+			err = espudp_netlink_make_room(skb, peer_size(peer));
+			if (!err)
+				err = put_peer(skb, portid, seq, cb, peer, all);
+		}
+		if (err)
+			break;
+		at->done = ++at->id > U32_MAX || !at->id;
+	}
+	espudp_netlink_end_dump(edev);
+	return skb->len ?: err;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _ESPUDP_QUEUE_H
+#define _ESPUDP_QUEUE_H
+
+#include <linux/netdevice.h>
+#include "dev.h"
+#include "sa.h"
+
+/**
+ * struct espudp_job - crypto of one received packet or of one batch to send
+ * @list: in the queue's order
+ * @q: queue whose poll finishes it
+ * @sa: whose keys are used
+ * @pending: requests in flight, and one while they are being submitted
+ * @err: first error
+ * @held: went asynchronous: holds references to @sa and the device
+ *
+ * Synchronous and asynchronous crypto complete alike: the poll that submitted
+ * the job finds it done, or the last completion schedules another poll. Jobs
+ * of a queue are finished in the order in which they were started.
+ */
+struct espudp_job {
+	struct list_head list;
+	struct espudp_queue *q;
+	struct espudp_sa *sa;
+	atomic_t pending;
+	int err;
+	bool held;
+};
+
+struct espudp_queue __percpu *
+espudp_queue_alloc(struct espudp_dev *edev, int (*poll)(struct napi_struct *, int));
+void espudp_queue_free(struct espudp_queue __percpu *queues,
+		       void (*drop)(struct espudp_job *job));
+void espudp_queue_start(struct espudp_queue __percpu *queues);
+void espudp_queue_stop(struct espudp_queue __percpu *queues,
+		       void (*drop)(struct espudp_job *job));
+
+void espudp_job_start(struct espudp_job *job, struct espudp_queue *q,
+		      struct espudp_sa *sa);
+int espudp_job_crypt(struct espudp_job *job, bool encrypt, void *esp,
+		     unsigned int len, u32 seq_hi);
+void espudp_job_submitted(struct espudp_job *job);
+struct espudp_job *espudp_job_next_done(struct espudp_queue *q);
+void espudp_job_finish(struct espudp_job *job);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _ESPUDP_SEGMENT_H
+#define _ESPUDP_SEGMENT_H
+
+#include <linux/skbuff.h>
+
+/**
+ * struct espudp_segment - the part of a packet that is to be copied next
+ * @skb: whole packet, data at its network header; only read
+ * @total: octets of the IP packet
+ * @len: octets of this segment with its headers
+ * @hlen: octets of headers that each segment repeats
+ * @off: offset in @skb of what follows the headers
+ * @part: octets of payload in this segment
+ * @part_max: in all but the last
+ * @index: of this segment
+ * @th: offset of the TCP or UDP header (@gso)
+ * @family: AF_INET or AF_INET6
+ * @gso: TCP or UDP segments
+ * @frag: IPv4 fragments
+ * @sum: checksum of a packet with CHECKSUM_PARTIAL that is being fragmented
+ */
+struct espudp_segment {
+	struct sk_buff *skb;
+	unsigned int total;
+	unsigned int len;
+	unsigned int hlen;
+	unsigned int off;
+	unsigned int part;
+	unsigned int part_max;
+	unsigned int index;
+	unsigned int th;
+	u8 family;
+	bool gso;
+	bool frag;
+	__sum16 sum;
+};
+
+bool espudp_segment_init(struct espudp_segment *s, struct sk_buff *skb, unsigned int total);
+bool espudp_segment_fragment(struct espudp_segment *s, unsigned int mtu);
+bool espudp_segment_copy(const struct espudp_segment *s, u8 *to);
+bool espudp_segment_next(struct espudp_segment *s);
+
+/* Octets of the largest segment. */
+static inline unsigned int espudp_segment_max(const struct espudp_segment *s)
+{
+	return s->gso ? s->hlen + min(s->part_max, s->total - s->hlen) : s->len;
+}
+
+#endif

@@ -1,0 +1,586 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The transmit path, from the inner packet to the outer datagrams.
+ *
+ *	espudp_tx_xmit		ndo_start_xmit: onto this CPU's queue
+ *	espudp_tx_poll		NAPI: tx_packet for each, then batch_send for
+ *				those whose crypto is done, in order
+ *	tx_packet		selectors, SA, MTU; cuts into segments
+ *	add_segment		copies one into the open batch (segment.c)
+ *	batch_close		sequence numbers and IVs at once, encrypt
+ *	batch_send		one UDP-GSO packet, or one datagram
+ *
+ * A batch is what can be sent as one UDP-GSO packet: ESP packets of one SA of
+ * equal size, the last may be shorter. It is closed by a packet that does not
+ * fit or by the end of the poll. Senders hand over packets one at a time; the
+ * softirq that the first one raised finds what came after it.
+ */
+#include <linux/icmpv6.h>
+#include <linux/slab.h>
+#include <net/icmp.h>
+#include <net/ip.h>
+#include <net/ip_tunnels.h>
+#include <net/ipv6.h>
+#include <net/ipv6_frag.h>
+#include <net/netfilter/ipv6/nf_defrag_ipv6.h>
+#include "dev.h"
+#include "encap.h"
+#include "esp.h"
+#include "fault.h"
+#include "mem.h"
+#include "segment.h"
+#include "tx.h"
+
+#define DEFRAG_USER 0x6573706f	/* "espo" */
+
+/**
+ * struct tx_batch - ESP packets that leave as one
+ * @job: their encryption
+ * @path: where they go
+ * @out: outer packet; its frags are @seg's memory
+ * @src: packets that are wholly in this batch or before it, freed when it was
+ *	handed down so that their senders feel the queue
+ * @n: ESP packets
+ * @gso_size: octets of the first ESP packet
+ * @total: octets of all
+ * @inner_bytes: octets of the inner packets
+ * @tos: outer type of service or traffic class
+ * @hops: devices gone through
+ * @df: outer don't-fragment bit
+ * @closed: a shorter one came; no more fit
+ * @seg: the ESP packets
+ * @iv: random IVs, drawn at once
+ */
+struct tx_batch {
+	struct espudp_job job;
+	struct espudp_path path;
+	struct sk_buff *out;
+	struct sk_buff_head src;
+	unsigned int n;
+	unsigned int gso_size;
+	unsigned int total;
+	unsigned int inner_bytes;
+	u8 tos;
+	u8 hops;
+	bool df;
+	bool closed;
+	struct {
+		void *esp;
+		unsigned int len;
+	} seg[ESPUDP_BATCH_SEGS];
+	u8 iv[ESPUDP_BATCH_SEGS * ESPUDP_IV_MAX];
+};
+
+/* What a poll works on. */
+struct tx_ctx {
+	struct espudp_queue *q;
+	struct tx_batch *open;
+};
+
+/* Where and how a packet is to be sent. */
+struct tx_how {
+	struct espudp_peer *peer;
+	struct espudp_sa *sa;
+	u8 tos;
+	u8 hops;
+	bool df;
+};
+
+static DEFINE_PER_CPU(struct tx_batch *, spare_batch);
+
+static struct tx_batch *batch_alloc(void)
+{
+	struct tx_batch *b = this_cpu_read(spare_batch);
+
+	if (espudp_fault())
+		return NULL;
+	if (likely(b))
+		this_cpu_write(spare_batch, NULL);
+	else
+		b = kmalloc(sizeof(*b), GFP_ATOMIC | __GFP_NOWARN);
+	return b;
+}
+
+static void batch_free(struct tx_batch *b)
+{
+	struct sk_buff *skb;
+
+	while ((skb = __skb_dequeue(&b->src)))
+		consume_skb(skb);
+	if (likely(!this_cpu_read(spare_batch)))
+		this_cpu_write(spare_batch, b);
+	else
+		kfree(b);
+}
+
+static void count_drops(struct espudp_dev *edev, struct espudp_sa *sa, unsigned int n,
+			enum espudp_drop why)
+{
+	while (n--)
+		espudp_stats_drop(edev, sa->peer, sa, why);
+}
+
+/* Numbers, IVs, encryption; from here on the batch is the queue's. */
+static void batch_close(struct tx_ctx *ctx)
+{
+	struct tx_batch *b = ctx->open;
+	enum espudp_drop why = ESPUDP_DROP_NONE;
+	struct espudp_sa *sa = b->job.sa;
+	unsigned int iv = sa->aead.iv;
+	unsigned int i, n;
+	u64 seq;
+
+	ctx->open = NULL;
+	n = b->n ? espudp_sa_take_seq(sa, b->n, &seq, &why) : 0;
+	if (unlikely(n < b->n)) {
+		count_drops(ctx->q->edev, sa, b->n - n, why);
+		for (i = n, b->total = 0; i--;)
+			b->total += b->seg[i].len;
+		if (pskb_trim(b->out, b->total))
+			n = 0;
+		b->n = n;
+	}
+	if (unlikely(!n)) {
+		dst_release(b->path.dst);
+		kfree_skb(b->out);
+		batch_free(b);
+		return;
+	}
+	if (!sa->aead.counter && iv)
+		get_random_bytes(b->iv, n * iv);
+	atomic_add(b->total, &sa->peer->tx_queued);
+
+	espudp_job_start(&b->job, ctx->q, sa);
+	for (i = 0; i < n; i++, seq++) {
+		__be32 *esp = b->seg[i].esp;
+
+		esp[0] = sa->spi;
+		esp[1] = htonl((u32)seq);
+		if (sa->aead.counter)
+			put_unaligned_be64(sa->iv_mask ^ seq, esp + 2);
+		else
+			memcpy(esp + 2, b->iv + i * iv, iv);
+		espudp_job_crypt(&b->job, true, esp, b->seg[i].len, upper_32_bits(seq));
+	}
+	espudp_job_submitted(&b->job);
+}
+
+static enum espudp_drop batch_open(struct tx_ctx *ctx, const struct tx_how *how)
+{
+	enum espudp_drop why;
+	struct tx_batch *b;
+
+	if (unlikely(atomic_read(&how->peer->tx_queued) > ESPUDP_PEER_BYTES))
+		return ESPUDP_DROP_TX_QUEUE_FULL;
+	b = batch_alloc();
+	if (unlikely(!b))
+		return ESPUDP_DROP_TX_NOMEM;
+	__skb_queue_head_init(&b->src);
+	why = espudp_encap_path(how->peer, &b->path);
+	if (unlikely(why)) {
+		batch_free(b);
+		return why;
+	}
+	/* Room for link layer, IPv6 and UDP headers, and for another tunnel's. */
+	b->out = alloc_skb(LL_MAX_HEADER + 128, GFP_ATOMIC | __GFP_NOWARN);
+	if (unlikely(!b->out)) {
+		dst_release(b->path.dst);
+		batch_free(b);
+		return ESPUDP_DROP_TX_NOMEM;
+	}
+	skb_reserve(b->out, LL_MAX_HEADER + 128);
+	b->job.sa = how->sa;
+	b->n = 0;
+	b->total = 0;
+	b->inner_bytes = 0;
+	b->tos = how->tos;
+	b->df = how->df;
+	b->hops = how->hops;
+	b->closed = false;
+	ctx->open = b;
+	return ESPUDP_DROP_NONE;
+}
+
+/* The open batch if it is of the same kind, else a new one. */
+static enum espudp_drop batch_for(struct tx_ctx *ctx, const struct tx_how *how)
+{
+	struct tx_batch *b = ctx->open;
+
+	if (b && b->job.sa == how->sa && b->tos == how->tos && b->df == how->df &&
+	    b->hops == how->hops)
+		return ESPUDP_DROP_NONE;
+	if (b)
+		batch_close(ctx);
+	return batch_open(ctx, how);
+}
+
+/* Does another ESP packet of @len octets fit the open batch? */
+static bool batch_fits(const struct tx_batch *b, unsigned int len)
+{
+	if (!b->n)
+		return true;
+	return b->path.csum && !b->closed && len <= b->gso_size &&
+	       b->n < ESPUDP_BATCH_SEGS && skb_shinfo(b->out)->nr_frags < MAX_SKB_FRAGS &&
+	       espudp_encap_hlen(b->path.family) + b->total + len <= IP_MAX_MTU;
+}
+
+/* Copies a segment into the batch that @how asks for. */
+static enum espudp_drop add_segment(struct tx_ctx *ctx, const struct tx_how *how,
+				    const struct espudp_segment *seg, u32 mtu)
+{
+	const struct espudp_aead *aead = &how->sa->aead;
+	unsigned int padded = max(seg->len, min_t(unsigned int, how->peer->tfc, mtu));
+	unsigned int len = espudp_aead_esp_len(aead, padded);
+	enum espudp_drop why;
+	struct tx_batch *b;
+	struct page *page;
+	unsigned int off;
+	void *esp;
+	u8 *inner;
+
+	why = batch_for(ctx, how);
+	if (unlikely(why))
+		return why;
+	if (!batch_fits(ctx->open, len)) {
+		batch_close(ctx);
+		why = batch_open(ctx, how);
+		if (unlikely(why))
+			return why;
+	}
+	b = ctx->open;
+	if (unlikely(espudp_encap_hlen(b->path.family) + len > IP_MAX_MTU))
+		return ESPUDP_DROP_TX_TOO_BIG;
+	esp = espudp_mem_get(len, b->n ? 4 : 64);
+	if (unlikely(!esp))
+		return ESPUDP_DROP_TX_NOMEM;
+
+	inner = esp + 8 + aead->iv;
+	if (unlikely(!espudp_segment_copy(seg, inner))) {
+		espudp_mem_put(esp);
+		return ESPUDP_DROP_TX_MALFORMED;
+	}
+	memset(inner + seg->len, 0, padded - seg->len);
+	espudp_esp_trailer(inner + padded, len - 8 - aead->iv - aead->icv - padded - 2,
+			   seg->family == AF_INET ? IPPROTO_IPIP : IPPROTO_IPV6);
+
+	page = virt_to_head_page(esp);
+	off = esp - page_address(page);
+	if (skb_can_coalesce(b->out, skb_shinfo(b->out)->nr_frags, page, off)) {
+		skb_frag_size_add(&skb_shinfo(b->out)->frags[skb_shinfo(b->out)->nr_frags - 1],
+				  len);
+		put_page(page);
+	} else {
+		skb_fill_page_desc(b->out, skb_shinfo(b->out)->nr_frags, page, off, len);
+	}
+	b->out->len += len;
+	b->out->data_len += len;
+	b->out->truesize += len;
+
+	if (!b->n)
+		b->gso_size = len;
+	else if (len < b->gso_size)
+		b->closed = true;
+	b->seg[b->n].esp = esp;
+	b->seg[b->n].len = len;
+	b->n++;
+	b->total += len;
+	b->inner_bytes += seg->len;
+	return ESPUDP_DROP_NONE;
+}
+
+static void tell_unreachable(struct sk_buff *skb)
+{
+	if (skb->protocol == htons(ETH_P_IP))
+		icmp_ndo_send(skb, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, 0);
+	else
+		icmpv6_ndo_send(skb, ICMPV6_DEST_UNREACH, ICMPV6_ADDR_UNREACH, 0);
+}
+
+static void tell_too_big(struct sk_buff *skb, u32 mtu)
+{
+	skb_dst_update_pmtu_no_confirm(skb, mtu);
+	if (skb->protocol == htons(ETH_P_IP))
+		icmp_ndo_send(skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, htonl(mtu));
+	else
+		icmpv6_ndo_send(skb, ICMPV6_PKT_TOOBIG, 0, mtu);
+}
+
+/* Collects a fragment. True if @skb is now the whole datagram; else it was
+ * taken, and *@why is set if it was dropped.
+ */
+static bool tx_defrag(struct espudp_dev *edev, struct sk_buff *skb, enum espudp_drop *why)
+{
+	struct net *net = dev_net(edev->dev);
+	int err;
+
+	skb_orphan(skb);
+	memset(skb->cb, 0, sizeof(skb->cb));
+	if (skb->protocol == htons(ETH_P_IP)) {
+		err = ip_defrag(net, skb, DEFRAG_USER);
+	} else {
+		err = nf_ct_frag6_gather(net, skb, DEFRAG_USER);
+		if (err && err != -EINPROGRESS)
+			kfree_skb(skb);
+	}
+	if (err && err != -EINPROGRESS)
+		*why = ESPUDP_DROP_TX_DEFRAG;
+	return !err;
+}
+
+/* The outer header's type of service (RFC 6040 normal mode) and DF. */
+static void set_how(struct espudp_dev *edev, const struct sk_buff *skb, struct tx_how *how)
+{
+	u8 dscp = READ_ONCE(edev->dscp) == ESPUDP_DSCP_COPY ? 0xfc : 0;
+	u8 df = READ_ONCE(edev->df);
+	u8 tos;
+
+	if (skb->protocol == htons(ETH_P_IP)) {
+		tos = ip_hdr(skb)->tos;
+		how->df = ip_hdr(skb)->frag_off & htons(IP_DF);
+	} else {
+		tos = ipv6_get_dsfield(ipv6_hdr(skb));
+		how->df = true;
+	}
+	how->tos = tos & (dscp | INET_ECN_MASK);
+	if (df != ESPUDP_DF_COPY)
+		how->df = df == ESPUDP_DF_SET;
+	how->hops = espudp_skb_hops(skb) + 1;
+}
+
+/* Cuts a packet into segments and adds them all. */
+static enum espudp_drop tx_segments(struct tx_ctx *ctx, struct tx_how *how,
+				    struct sk_buff *skb, unsigned int len)
+{
+	struct espudp_dev *edev = ctx->q->edev;
+	bool v4 = skb->protocol == htons(ETH_P_IP);
+	struct espudp_segment seg;
+	enum espudp_drop why;
+	bool oversize = false;
+	u32 mtu;
+
+	why = batch_for(ctx, how);
+	if (unlikely(why))
+		return why;
+	mtu = espudp_encap_inner_max(&ctx->open->path, how->sa);
+
+	if (!espudp_segment_init(&seg, skb, len))
+		return ESPUDP_DROP_TX_MALFORMED;
+	if (unlikely(espudp_segment_max(&seg) > mtu)) {
+		if (seg.gso || (v4 && ip_hdr(skb)->frag_off & htons(IP_DF)) ||
+		    (!v4 && len > max_t(u32, mtu, IPV6_MIN_MTU))) {
+			tell_too_big(skb, v4 ? mtu : max_t(u32, mtu, IPV6_MIN_MTU));
+			return ESPUDP_DROP_TX_TOO_BIG;
+		}
+		if (v4 && READ_ONCE(edev->frag) == ESPUDP_FRAG_INSIDE)
+			oversize = !espudp_segment_fragment(&seg, mtu);
+		else
+			oversize = true;
+		if (oversize)	/* to be fragmented outside */
+			how->df = false;
+	}
+	do {
+		why = add_segment(ctx, how, &seg, mtu);
+		if (unlikely(why))
+			return why;
+	} while (espudp_segment_next(&seg));
+	return ESPUDP_DROP_NONE;
+}
+
+/* Finds the peer and SA for a packet and sends it; consumes @skb. */
+static void tx_packet(struct tx_ctx *ctx, struct sk_buff *skb)
+{
+	struct espudp_dev *edev = ctx->q->edev;
+	enum espudp_drop why = ESPUDP_DROP_NONE;
+	struct tx_how how = {};
+	struct espudp_flow flow;
+	unsigned int len;
+
+again:
+	skb_reset_network_header(skb);
+	if (unlikely(!espudp_select_parse(skb, true, &flow))) {
+		why = ESPUDP_DROP_TX_MALFORMED;
+		goto drop;
+	}
+	skb->protocol = flow.family == AF_INET ? htons(ETH_P_IP) : htons(ETH_P_IPV6);
+	how.peer = espudp_select_lookup(&edev->select, &flow);
+	if (unlikely(IS_ERR(how.peer))) {
+		how.peer = NULL;
+		if (tx_defrag(edev, skb, &why)) {
+			skb->dev = edev->dev;
+			goto again;
+		}
+		if (why)
+			espudp_stats_drop(edev, NULL, NULL, why);
+		return;
+	}
+	if (unlikely(!how.peer)) {
+		why = ESPUDP_DROP_TX_NO_SELECTOR;
+		tell_unreachable(skb);
+		goto drop;
+	}
+	how.sa = rcu_dereference(how.peer->out);
+	if (unlikely(!how.sa || !espudp_sa_usable(how.sa))) {
+		why = how.sa ? ESPUDP_DROP_TX_EXPIRED : ESPUDP_DROP_TX_NO_SA;
+		espudp_peer_acquire(how.peer);
+		tell_unreachable(skb);
+		goto drop;
+	}
+	len = flow.family == AF_INET ? ntohs(ip_hdr(skb)->tot_len) :
+	      sizeof(struct ipv6hdr) + ntohs(ipv6_hdr(skb)->payload_len);
+	set_how(edev, skb, &how);
+	why = tx_segments(ctx, &how, skb, len);
+	if (unlikely(why)) {
+		if (why == ESPUDP_DROP_TX_NO_ROUTE || why == ESPUDP_DROP_TX_NO_SOCKET ||
+		    why == ESPUDP_DROP_TX_LOOP)
+			tell_unreachable(skb);
+		goto drop;
+	}
+	__skb_queue_tail(&ctx->open->src, skb);
+	return;
+drop:
+	espudp_drop(edev, how.peer, how.sa, skb, why);
+}
+
+/* A batch whose encryption is over. */
+static void batch_send(struct tx_batch *b)
+{
+	struct espudp_dev *edev = b->job.q->edev;
+	struct espudp_sa *sa = b->job.sa;
+	enum espudp_drop why;
+
+	atomic_sub(b->total, &sa->peer->tx_queued);
+	if (unlikely(b->job.err)) {
+		why = b->job.err == -ENOMEM ? ESPUDP_DROP_TX_NOMEM : ESPUDP_DROP_TX_CRYPTO;
+		dst_release(b->path.dst);
+		goto drop;
+	}
+	if (b->n > 1) {
+		skb_shinfo(b->out)->gso_size = b->gso_size;
+		skb_shinfo(b->out)->gso_segs = b->n;
+		skb_shinfo(b->out)->gso_type = SKB_GSO_UDP_L4;
+	}
+	why = espudp_encap_xmit(edev, &b->path, b->out, b->tos, b->df, b->hops);
+	if (unlikely(why))
+		goto drop;
+	espudp_peer_sent(sa->peer);
+	espudp_stats_tx(sa, b->n, b->inner_bytes);
+	espudp_sa_used(sa, b->n, b->inner_bytes);
+	batch_free(b);
+	return;
+drop:
+	count_drops(edev, sa, b->n, why);
+	kfree_skb(b->out);
+	batch_free(b);
+}
+
+/**
+ * espudp_tx_poll() - transmit what is queued
+ * @napi: a CPU's transmit queue
+ * @budget: packets
+ *
+ * Context: softirq or NAPI thread, BH off.
+ * Return: packets taken.
+ */
+int espudp_tx_poll(struct napi_struct *napi, int budget)
+{
+	struct espudp_queue *q = container_of(napi, struct espudp_queue, napi);
+	struct tx_ctx ctx = { .q = q };
+	struct espudp_job *job;
+	struct sk_buff_head in;
+	struct sk_buff *skb;
+	int done = 0;
+
+	__skb_queue_head_init(&in);
+	spin_lock(&q->in.lock);
+	while (done < budget && (skb = __skb_dequeue(&q->in))) {
+		q->bytes -= skb->truesize;
+		__skb_queue_tail(&in, skb);
+		done++;
+	}
+	spin_unlock(&q->in.lock);
+
+	rcu_read_lock();
+	while ((skb = __skb_dequeue(&in)))
+		tx_packet(&ctx, skb);
+	if (ctx.open)
+		batch_close(&ctx);
+	while ((job = espudp_job_next_done(q))) {
+		struct espudp_sa *sa = job->sa;
+		bool held = job->held;
+
+		batch_send(container_of(job, struct tx_batch, job));
+		if (unlikely(held))
+			espudp_sa_put(sa);
+	}
+	rcu_read_unlock();
+
+	if (done < budget)
+		napi_complete_done(napi, done);
+	return done;
+}
+
+/**
+ * espudp_tx_xmit() - ndo_start_xmit
+ * @skb: inner packet, or one with gso_size set
+ * @dev: our device
+ *
+ * Context: BH off.
+ * Return: NETDEV_TX_OK.
+ */
+netdev_tx_t espudp_tx_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	struct espudp_dev *edev = netdev_priv(dev);
+	struct espudp_queue *q = this_cpu_ptr(edev->txq);
+
+	skb = skb_share_check(skb, GFP_ATOMIC);
+	if (unlikely(!skb)) {
+		espudp_stats_drop(edev, NULL, NULL, ESPUDP_DROP_TX_NOMEM);
+		return NETDEV_TX_OK;
+	}
+	if (unlikely(espudp_skb_hops(skb) >= ESPUDP_HOPS_MAX)) {
+		espudp_drop(edev, NULL, NULL, skb, ESPUDP_DROP_TX_RECURSION);
+		return NETDEV_TX_OK;
+	}
+	spin_lock(&q->in.lock);
+	if (unlikely(q->bytes + skb->truesize > ESPUDP_TXQ_BYTES)) {
+		spin_unlock(&q->in.lock);
+		espudp_drop(edev, NULL, NULL, skb, ESPUDP_DROP_TX_QUEUE_FULL);
+		return NETDEV_TX_OK;
+	}
+	q->bytes += skb->truesize;
+	__skb_queue_tail(&q->in, skb);
+	spin_unlock(&q->in.lock);
+	napi_schedule(&q->napi);
+	return NETDEV_TX_OK;
+}
+
+/**
+ * espudp_tx_drop() - drop a batch because the device is down
+ * @job: its job, off the list
+ */
+void espudp_tx_drop(struct espudp_job *job)
+{
+	struct tx_batch *b = container_of(job, struct tx_batch, job);
+	struct espudp_sa *sa = job->sa;
+	bool held = job->held;
+
+	atomic_sub(b->total, &sa->peer->tx_queued);
+	rcu_read_lock();
+	count_drops(job->q->edev, sa, b->n, ESPUDP_DROP_TX_DEV_DOWN);
+	rcu_read_unlock();
+	dst_release(b->path.dst);
+	kfree_skb(b->out);
+	batch_free(b);
+	if (held)
+		espudp_sa_put(sa);
+}
+
+/**
+ * espudp_tx_exit() - free the spare batches
+ */
+void espudp_tx_exit(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		kfree(per_cpu(spare_batch, cpu));
+}

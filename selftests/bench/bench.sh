@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# selftests/bench/bench.sh ("make bench"): compare espudp with what else there
+# is, in one boot of a virtual machine for each mode. Prints a table, writes
+# JSON, and fails unless espudp is as fast as it must be. Settings come by
+# environment:
+#
+#   KERNEL=6.12          or 6.1
+#   ROUNDS=5             interleaved; the table has medians
+#   MODES="icount smp"   the instruction clock with one processor; two processors
+#   ROWS="tcp1"          what is measured, see measure.sh
+#   CONTESTANTS="plain xfrm wireguard espudp"
+#   CIPHERS="gcm128 chacha"
+#   BYTES=20M            of a bulk transfer
+#   OFFLOADS=default     or gro, see contestants.sh
+#   BENCH_OUT=FILE       the JSON (build/bench.json)
+#   BENCH_RAW=DIR        what the programs said (build/bench)
+#   ESPUDP_KO=FILE       a module to take instead of building one
+
+set -euo pipefail
+here=$(dirname "$(readlink -f "$0")")
+repo=$(readlink -f "$here/../..")
+
+KERNEL=${KERNEL:-6.12}
+modes=${MODES:-icount smp}
+export BENCH_OUT=${BENCH_OUT:-$repo/build/bench.json}
+raw=${BENCH_RAW:-$repo/build/bench}
+
+settings=()
+setting()
+{
+	settings+=(--env "$1=$2")
+}
+setting ROUNDS "${ROUNDS:-5}"
+setting ROWS "${ROWS:-tcp1}"
+setting CONTESTANTS "${CONTESTANTS:-plain xfrm wireguard espudp}"
+setting CIPHERS "${CIPHERS:-gcm128 chacha}"
+setting BYTES "${BYTES:-20M}"
+setting OFFLOADS "${OFFLOADS:-default}"
+setting INNER_MTU "${INNER_MTU:-1420}"
+
+kernel=$("$here/../vm/kernel" --cached "$KERNEL")
+if [ -z "${ESPUDP_KO-}" ]; then
+	# what users get: without DEBUG
+	make -C "$repo" --no-print-directory KVER="$KERNEL" DEBUG= all
+	ESPUDP_KO=$repo/build/$(cat "$kernel/release")/espudp.ko
+fi
+setting ESPUDP_KO "$(readlink -m "$ESPUDP_KO")"
+
+reports=()
+for mode in $modes; do
+	case $mode in
+	icount)	machine=(--icount) ;;
+	smp)	machine=(--smp 2 --thread multi) ;;
+	*)	echo "no such mode: $mode" >&2; exit 2 ;;
+	esac
+	rm -rf "${raw:?}/$mode"
+	mkdir -p "$raw/$mode"
+	echo "bench: kernel $KERNEL, mode $mode" >&2
+	printf '%s\n' "${settings[@]}" | sed '/^--env$/d; s/=/ /' >"$raw/$mode/settings"
+	"$here/../vm/run" --kernel "$kernel" "${machine[@]}" --timeout "${TIMEOUT:-1800}" \
+		--results "$raw/$mode" --log "$raw/$mode/console" "${settings[@]}" \
+		-- "$here/guest.sh" >&2
+	reports+=("$raw/$mode")
+done
+mkdir -p "$(dirname "$BENCH_OUT")"
+exec "$here/report.py" "$BENCH_OUT" "${reports[@]}"

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Sourced after lib.sh: the site that the benchmark measures, and the ways
+# through it. For each contestant NAME:
+#
+#	ciphers_NAME		what it can use
+#	NAME_up CIPHER		prepare it; $to becomes what the client connects to
+#	NAME_down		leave nothing of it
+#
+# Only one is up at a time, so that nobody pays for another's policies.
+#
+#	client                    nat                    gateway
+#	10.0.0.1 (inner)                                 10.0.0.2 (inner)
+#	c0 192.168.1.2 --- n0 192.168.1.1
+#	                   n1 203.0.113.1 ------------ g0 203.0.113.2
+
+# Room for every contestant's overhead in 1500 octets.
+INNER_MTU=${INNER_MTU:-1420}
+
+# To this port the NAT translates the client's UDP port.
+NAT_PORT=20500
+
+# shellcheck disable=SC2034
+ciphers_plain=none ciphers_xfrm='gcm128 chacha' ciphers_wireguard=chacha ciphers_espudp='gcm128 chacha'
+
+# name in the crypto API, ICV bits, key and salt
+declare -A aead=([gcm128]='rfc4106(gcm(aes))' [chacha]='rfc7539esp(chacha20,poly1305)')
+declare -A key=(
+	[gcm128]=0x000102030405060708090a0b0c0d0e0f10111213
+	[chacha]=0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20212223
+)
+
+# Whether the outer devices segment and merge:
+#   default  as veth comes: TCP and UDP super-packets cross it whole, no GRO
+#   gro      GRO at the receiving ends, and so no TSO at the sending ends
+bench_site()
+{
+	local end
+
+	topo_nat
+	n nat nft -f - <<-EOT
+	delete table inet nat
+	table inet nat {
+		chain postrouting {
+			type nat hook postrouting priority srcnat
+			oifname n1 meta l4proto udp masquerade to :$NAT_PORT
+			oifname n1 masquerade
+		}
+	}
+	EOT
+	case ${OFFLOADS:-default} in
+	default) ;;
+	gro)
+		for end in "client c0" "nat n0" "nat n1" "gateway g0"; do
+			# shellcheck disable=SC2086
+			n ${end% *} ethtool -K ${end#* } gro on tso off >/dev/null
+		done ;;
+	*)	echo "no such offload setting: $OFFLOADS"; exit 1 ;;
+	esac
+}
+
+nothing_on_port()
+{
+	[ -z "$(n "$1" ss -Hlun "sport = $2")" ]
+}
+
+something_on_port()
+{
+	! nothing_on_port "$1" "$2"
+}
+
+plain_up()
+{
+	to=203.0.113.2
+}
+
+plain_down()
+{
+	:
+}
+
+# xfrm_end NS OUTER OUTER-PORT PEER PEER-PORT INNER INNER-PEER SPI-IN SPI-OUT GATEWAY CIPHER
+xfrm_end()
+{
+	local ns=$1 outer=$2 port=$3 peer=$4 peer_port=$5 inner=$6 inner_peer=$7
+	local spi_in=$8 spi_out=$9 gateway=${10} cipher=${11} dir src dst
+
+	ip -n "$ns" xfrm state add src "$outer" dst "$peer" proto esp spi "$spi_out" \
+		mode tunnel reqid 1 replay-window 1024 aead "${aead[$cipher]}" "${key[$cipher]}" 128 \
+		encap espinudp "$port" "$peer_port" 0.0.0.0
+	ip -n "$ns" xfrm state add src "$peer" dst "$outer" proto esp spi "$spi_in" \
+		mode tunnel reqid 1 replay-window 1024 aead "${aead[$cipher]}" "${key[$cipher]}" 128 \
+		encap espinudp "$peer_port" "$port" 0.0.0.0
+	ip -n "$ns" xfrm policy add dir out src "$inner/32" dst "$inner_peer/32" \
+		tmpl src "$outer" dst "$peer" proto esp mode tunnel reqid 1
+	ip -n "$ns" xfrm policy add dir in src "$inner_peer/32" dst "$inner/32" \
+		tmpl src "$peer" dst "$outer" proto esp mode tunnel reqid 1
+	ip -n "$ns" addr add "$inner/32" dev lo
+	ip -n "$ns" route add "$inner_peer" via "$gateway" src "$inner" mtu "$INNER_MTU"
+
+	# SOL_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP
+	nbg "$ns" socat -u "UDP4-RECV:4500,setsockopt-int=17:100:2" /dev/null
+	xfrm_sockets+=($!)
+	wait_for 10 something_on_port "$ns" 4500
+}
+
+xfrm_up()
+{
+	to=10.0.0.2
+	xfrm_sockets=()
+	xfrm_end client 192.168.1.2 4500 203.0.113.2 4500 10.0.0.1 10.0.0.2 0x2001 0x1001 \
+		192.168.1.1 "$1" &&
+	xfrm_end gateway 203.0.113.2 4500 203.0.113.1 $NAT_PORT 10.0.0.2 10.0.0.1 0x1001 0x2001 \
+		203.0.113.1 "$1"
+}
+
+xfrm_down()
+{
+	local ns
+
+	kill "${xfrm_sockets[@]}"
+	wait "${xfrm_sockets[@]}" 2>/dev/null
+	for ns in client gateway; do
+		ip -n $ns xfrm policy flush
+		ip -n $ns xfrm state flush
+	done
+	ip -n client route del 10.0.0.2
+	ip -n gateway route del 10.0.0.1
+	ip -n client addr del 10.0.0.1/32 dev lo
+	ip -n gateway addr del 10.0.0.2/32 dev lo
+}
+
+wireguard_up()
+{
+	local ns
+
+	to=10.0.0.2
+	for ns in client gateway; do
+		[ -s "$T/wg-$ns" ] || (umask 077; wg genkey >"$T/wg-$ns")
+		ip -n $ns link add tun0 mtu "$INNER_MTU" type wireguard &&
+		n $ns wg set tun0 listen-port 51820 private-key "$T/wg-$ns" || return 1
+	done
+	n client wg set tun0 peer "$(wg pubkey <"$T/wg-gateway")" allowed-ips 10.0.0.2/32 \
+		endpoint 203.0.113.2:51820 &&
+	n gateway wg set tun0 peer "$(wg pubkey <"$T/wg-client")" allowed-ips 10.0.0.1/32 &&
+	tun_up
+}
+
+wireguard_down()
+{
+	ip -n client link del tun0
+	ip -n gateway link del tun0
+}
+
+tun_up()
+{
+	ip -n client addr add 10.0.0.1/32 dev tun0 &&
+	ip -n client link set tun0 up &&
+	ip -n client route replace 10.0.0.2 dev tun0 src 10.0.0.1 &&
+	ip -n gateway addr add 10.0.0.2/32 dev tun0 &&
+	ip -n gateway link set tun0 up &&
+	ip -n gateway route replace 10.0.0.1 dev tun0 src 10.0.0.2
+}
+
+# espudp_end NS OUTER PEER PEER-PORT INNER INNER-PEER SPI-IN SPI-OUT CIPHER
+espudp_end()
+{
+	local ns=$1 outer=$2 peer=$3 peer_port=$4 inner=$5 inner_peer=$6
+	local spi_in=$7 spi_out=$8 cipher=$9 id
+
+	(umask 077; echo "${key[$cipher]}" >"$T/espudp-key")
+	ip -n "$ns" link add tun0 mtu "$INNER_MTU" type espudp &&
+	n "$ns" espudp socket open tun0 port 4500 ipv4 &&
+	id=$(n "$ns" espudp peer add tun0 local "$outer" remote "$peer:$peer_port" routes none \
+		selector local "$inner/32" remote "$inner_peer/32") &&
+	n "$ns" espudp sa add tun0 "$id" in spi "$spi_in" enc "${aead[$cipher]}" \
+		key-file "$T/espudp-key" &&
+	n "$ns" espudp sa add tun0 "$id" out spi "$spi_out" enc "${aead[$cipher]}" \
+		key-file "$T/espudp-key"
+}
+
+espudp_up()
+{
+	to=10.0.0.2
+	espudp_end client 192.168.1.2 203.0.113.2 4500 10.0.0.1 10.0.0.2 0x2001 0x1001 "$1" &&
+	espudp_end gateway 203.0.113.2 203.0.113.1 $NAT_PORT 10.0.0.2 10.0.0.1 0x1001 0x2001 "$1" &&
+	tun_up
+}
+
+espudp_down()
+{
+	ip -n client link del tun0
+	ip -n gateway link del tun0
+	wait_for 10 nothing_on_port client 4500
+	wait_for 10 nothing_on_port gateway 4500
+}
+
+# contestant_up NAME CIPHER: until it carries packets both ways
+contestant_up()
+{
+	"$1_up" "$2" && n client ping -q -c 1 -W 5 "$to"
+}

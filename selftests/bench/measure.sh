@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Sourced after contestants.sh: what is measured. Each row of the benchmark is a
+# function row_NAME FILE that measures the contestant which is up, leaves what
+# the program said in FILE, and has its counterpart in report.py.
+
+# The clock jumps while a virtual machine waits for the host's files: programs
+# run from memory.
+bench_programs()
+{
+	local program=$T/programs lib
+
+	mkdir "$program"
+	cp -L "$(command -v iperf3)" "$program"
+	ldd "$program/iperf3" | grep -o '/[^ ]*' | while read -r lib; do
+		cp -L "$lib" "$program"
+	done
+	iperf3=("$program/ld-linux-x86-64.so.2" --library-path "$program" "$program/iperf3")
+	export TMPDIR=$T LC_ALL=C
+
+	nbg gateway "${iperf3[@]}" -s >/dev/null 2>&1
+	wait_for 20 sh -c '[ -n "$(ip netns exec gateway ss -Hltn sport = 5201)" ]'
+}
+
+# bulk FILE FLOWS OCTETS: the same segments for every contestant
+bulk()
+{
+	n client "${iperf3[@]}" -c "$to" -J -M $((INNER_MTU - 40)) -P "$2" -n "$3" \
+		--connect-timeout 10000 --snd-timeout 30000 >"$1"
+}
+
+row_tcp1()
+{
+	bulk "$1" 1 "${BYTES:-20M}"
+}
+
+# probe FILE: a short transfer with the lid open, not timed: what the outer
+# packets look like where they enter the NAT, and what GRO makes of what.
+probe()
+{
+	local events=/sys/kernel/tracing/events/net event
+
+	n nat nft -f - <<-EOT
+	table inet probe {
+		counter zero { }
+		counter full { }
+		counter tcp { }
+		chain prerouting {
+			type filter hook prerouting priority -400
+			iifname n0 meta l4proto udp udp checksum 0 counter name zero
+			iifname n0 meta l4proto udp udp checksum != 0 counter name full
+			iifname n0 meta l4proto tcp counter name tcp
+		}
+	}
+	EOT
+	for event in napi_gro_receive_entry netif_receive_skb; do
+		echo 'hist:keys=name:vals=len' >$events/$event/trigger
+	done
+	bulk "$T/probe" 1 2M
+	{
+		for event in napi_gro_receive_entry netif_receive_skb; do
+			sed -n "s/^{ name: *\([^ ]*\) *} hitcount: *\([0-9]*\) *len: *\([0-9]*\).*/$event \1 \2 \3/p" \
+				$events/$event/hist
+			echo '!hist:keys=name:vals=len' >$events/$event/trigger
+		done
+		n nat nft list counters table inet probe |
+			awk '$1 == "counter" { name = $2 } $1 == "packets" { print "outer", name, $2, $4 }'
+		echo "drops $(drops)"
+	} >"$1"
+	n nat nft delete table inet probe
+}
+
+# Packets that any device or xfrm dropped since the site was built.
+drops()
+{
+	local ns
+
+	for ns in client nat gateway; do
+		n $ns awk 'NR > 2 { n += $5 + $13 } END { print n + 0 }' /proc/net/dev
+		n $ns awk '{ n += $2 } END { print n + 0 }' /proc/net/xfrm_stat 2>/dev/null
+	done | awk '{ n += $1 } END { print n + 0 }'
+}
+
+# crypto_cost FILE: the crypto API alone, a few operations of 1,420 octets for
+# each algorithm. The module measures when it is loaded, and then does not load.
+crypto_cost()
+{
+	local mode
+
+	for mode in 211 213; do
+		dmesg -C
+		modprobe -q tcrypt mode=$mode sec=0
+		dmesg
+	done | sed -nE 's/.*testing speed of (async )?(.*) \(([^ ]*)\) (en|de)cryption/algorithm \2 \3 \4/p
+		s/.*\(([0-9]+) bit key, 1420 byte blocks\): 1 operation in ([0-9]+) cycles.*/\1 \2/p' |
+	awk '$1 == "algorithm" { what = $2 " " $3 " " $4; next } { print what, $1, $2 }' >>"$1"
+}

@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""report.py OUT.json FOLDER... : judge what guest.sh measured.
+
+Each folder holds one mode's raw material. Prints tables for people, writes OUT
+for programs, and fails unless espudp reaches what FIGURES demands."""
+
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+MODES = {
+    "icount": "Instruction clock, one processor: 1 ns is 1 instruction. It repeats well, and "
+              "weighs every instruction alike.",
+    "smp": "Two processors, ordinary clock. Under emulation absolute values mean nothing, "
+           "ratios do.",
+}
+ROWS = {"tcp1": "TCP bulk, one flow"}
+NAMES = {"plain": "plain TCP", "xfrm": "xfrm ESP-in-UDP", "wireguard": "WireGuard",
+         "espudp": "espudp"}
+CIPHERS = {"none": "", "gcm128": "AES-GCM-128", "chacha": "ChaCha20-Poly1305"}
+
+# name in the crypto API and length of the key with salt
+ALGORITHMS = {"gcm128": ("rfc4106(gcm(aes))", 160),
+              "chacha": ("rfc7539esp(chacha20,poly1305)", 288)}
+
+# row, cipher, other contestant, ratio that espudp must exceed, decided in mode
+FIGURES = [
+    ("tcp1", "gcm128", "xfrm", 1.3, "icount"),
+    ("tcp1", "chacha", "xfrm", 1.3, "icount"),
+]
+
+
+def words(path):
+    try:
+        return [line.split() for line in path.read_text().splitlines() if line]
+    except FileNotFoundError:
+        return []
+
+
+def read_bulk(path):
+    """What iperf3 says about a transfer, seen from the receiver."""
+    end = json.loads(path.read_text())
+    start, end = end["start"], end["end"]
+    received = end["sum_received"]
+    return {
+        "mbit": received["bytes"] * 8 / received["seconds"] / 1e6,
+        "bytes": received["bytes"],
+        "seconds": received["seconds"],
+        "mss": start["tcp_mss_default"],
+        "retransmits": end["sum_sent"]["retransmits"],
+        # time on the clock for each full segment
+        "ns_per_packet": received["seconds"] * 1e9 / (received["bytes"] /
+                                                      start["tcp_mss_default"]),
+    }
+
+
+READERS = {"tcp1": read_bulk}
+
+
+def summary(values):
+    median = statistics.median(values)
+    return {"median": median, "min": min(values), "max": max(values),
+            "spread": (max(values) - min(values)) / median if median else 0}
+
+
+def read_probe(path):
+    """The outer packets and GRO, counted during a transfer that was not timed."""
+    probe = {"gro": {}, "outer": {}}
+    received = {}
+    for line in words(path):
+        if line[0] == "napi_gro_receive_entry":
+            probe["gro"][line[1]] = {"in": int(line[2])}
+        elif line[0] == "netif_receive_skb":
+            received[line[1]] = {"packets": int(line[2]), "bytes": int(line[3])}
+        elif line[0] == "outer":
+            probe["outer"][line[1]] = {"packets": int(line[2]), "bytes": int(line[3])}
+    for device, gro in probe["gro"].items():
+        gro["out"] = received.get(device, {"packets": 0})["packets"]
+    probe["received"] = received
+    used = {name: count for name, count in probe["outer"].items() if count["packets"]}
+    udp = [name for name in ("zero", "full") if name in used]
+    probe["checksum"] = "+".join(udp) or "-"
+    packets = sum(used[name]["packets"] for name in udp or used)
+    probe["outer_octets"] = round(sum(used[name]["bytes"] for name in udp or used) / packets) \
+        if packets else 0
+    return probe
+
+
+def read_crypto(folder, about):
+    """Nanoseconds for one operation of 1,420 octets."""
+    mhz = float(about.get("tsc") or 1000)
+    crypto = {}
+    for cipher, (algorithm, bits) in ALGORITHMS.items():
+        drivers, ns = set(), []
+        for name, driver, direction, size, cycles in words(folder / "crypto"):
+            if name == algorithm and int(size) == bits and direction == "en":
+                drivers.add(driver)
+                ns.append(int(cycles) * 1000 / mhz)
+        if ns:
+            crypto[cipher] = {"algorithm": algorithm, "driver": " ".join(sorted(drivers)),
+                              "octets": 1420, "ns": summary(ns), "repeats": ns}
+    return crypto
+
+
+def read_mode(folder):
+    about, offloads = {}, {}
+    for line in words(folder / "about"):
+        if line[0] == "offload":
+            offloads.setdefault(line[1], {})[line[2]] = line[3]
+        else:
+            about[line[0]] = " ".join(line[1:])
+    mode = {"about": about, "offloads": offloads,
+            "settings": {line[0]: " ".join(line[1:]) for line in words(folder / "settings")},
+            "crypto": read_crypto(folder, about), "results": [],
+            "failures": [" ".join(line) for line in words(folder / "failures")]}
+
+    repeats = {}
+    for row, contestant, cipher, round_, drops in words(folder / "index"):
+        try:
+            one = READERS[row](folder / f"{row}-{contestant}-{cipher}-{round_}")
+        except (KeyError, ValueError, ZeroDivisionError) as error:
+            mode["failures"].append(f"{row} {contestant} {cipher} {round_}: {error!r}")
+            continue
+        one.update(round=int(round_), drops=int(drops))
+        repeats.setdefault((row, contestant, cipher), []).append(one)
+    for (row, contestant, cipher), ones in repeats.items():
+        mode["results"].append({
+            "row": row, "contestant": contestant, "cipher": cipher,
+            "mbit": summary([one["mbit"] for one in ones]),
+            "ns_per_packet": summary([one["ns_per_packet"] for one in ones]),
+            "mss": ones[0]["mss"],
+            "retransmits": sum(one["retransmits"] for one in ones),
+            "drops": sum(one["drops"] for one in ones),
+            "probe": read_probe(folder / f"probe-{contestant}-{cipher}"),
+            "repeats": ones,
+        })
+
+    for result in mode["results"]:
+        plain = find(mode, result["row"], "plain", "none")
+        xfrm = find(mode, result["row"], "xfrm", result["cipher"])
+        crypto = mode["crypto"].get(result["cipher"])
+        cost = result["ns_per_packet"]["median"]
+        if plain and crypto:
+            result["floor_ns"] = plain["ns_per_packet"]["median"] + 2 * crypto["ns"]["median"]
+            result["floor_over_cost"] = result["floor_ns"] / cost
+        if xfrm:
+            result["over_xfrm"] = result["mbit"]["median"] / xfrm["mbit"]["median"]
+    return mode
+
+
+def find(mode, row, contestant, cipher):
+    for result in mode["results"]:
+        if (result["row"], result["contestant"], result["cipher"]) == (row, contestant, cipher):
+            return result
+    return None
+
+
+def describe_gro(probe):
+    """GRO on the gateway: the outer device, then the tunnel's."""
+    parts = []
+    for device in ("g0", "tun0"):
+        gro = probe["gro"].get(device)
+        if gro:
+            parts.append(f"{device} {gro['in']}>{gro['out']}")
+    return " ".join(parts) or "did not run"
+
+
+def table(lines, align):
+    widths = [max(len(line[i]) for line in lines) for i in range(len(align))]
+    for line in lines:
+        cells = [text.ljust(width) if side == "<" else text.rjust(width)
+                 for text, width, side in zip(line, widths, align)]
+        print("  " + "  ".join(cells).rstrip())
+
+
+def show_row(mode, row, unit):
+    lines = [[ROWS[row], "", "Mbit/s", "spread", f"{unit}/packet", "floor", "floor/cost",
+              "x xfrm", "retrans", "drops", "outer", "csum", "GRO"]]
+    for result in mode["results"]:
+        if result["row"] != row:
+            continue
+        probe = result["probe"]
+        lines.append([
+            NAMES.get(result["contestant"], result["contestant"]),
+            CIPHERS.get(result["cipher"], result["cipher"]),
+            f"{result['mbit']['median']:,.0f}",
+            f"{result['mbit']['spread'] * 100:.0f} %",
+            f"{result['ns_per_packet']['median']:,.0f}",
+            f"{result['floor_ns']:,.0f}" if "floor_ns" in result else "",
+            f"{result['floor_over_cost']:.2f}" if "floor_over_cost" in result else "",
+            f"{result['over_xfrm']:.2f}" if "over_xfrm" in result else "",
+            str(result["retransmits"]), str(result["drops"]),
+            f"{probe['outer_octets']:,}", probe["checksum"], describe_gro(probe),
+        ])
+    table(lines, "<<>>>>>>>>><<")
+    print()
+
+
+def show(name, mode):
+    about, settings = mode["about"], mode["settings"]
+    unit = "instr." if name == "icount" else "ns"
+    print(f"{MODES.get(name, name)}")
+    print(f"Kernel {about.get('release')}, {about.get('cpu')}; MTU inside "
+          f"{settings.get('INNER_MTU')}, {settings.get('BYTES')} octets a transfer, "
+          f"{settings.get('ROUNDS')} interleaved rounds.")
+    for device, features in mode["offloads"].items():
+        print(f"  {device}: " + ", ".join(f"{key} {value}" for key, value in features.items()))
+    for cipher, cost in mode["crypto"].items():
+        print(f"  crypto API alone, {CIPHERS[cipher]}, 1,420 octets: "
+              f"{cost['ns']['median']:,.0f} {unit} ({cost['driver']})")
+    print()
+    for row in ROWS:
+        if any(result["row"] == row for result in mode["results"]):
+            show_row(mode, row, unit)
+    for failure in mode["failures"]:
+        print(f"  FAILED: {failure}")
+
+
+def judge(modes):
+    checks = []
+    for row, cipher, other, least, decides in FIGURES:
+        for name, mode in modes.items():
+            ours = find(mode, row, "espudp", cipher)
+            theirs = find(mode, row, other, cipher)
+            ratio = ours["mbit"]["median"] / theirs["mbit"]["median"] if ours and theirs else None
+            checks.append({"row": row, "cipher": cipher, "other": other, "least": least,
+                           "mode": name, "ratio": ratio, "decides": name == decides,
+                           "pass": ratio is not None and ratio > least})
+    return checks
+
+
+def main():
+    out, folders = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
+    modes = {folder.name: read_mode(folder) for folder in folders}
+    checks = judge(modes)
+    decisive = [check for check in checks if check["decides"]]
+    passed = len(decisive) == len(FIGURES) and all(check["pass"] for check in decisive) and \
+        not any(mode["failures"] for mode in modes.values())
+
+    print()
+    print("Client - NAT (masquerading) - gateway: three namespaces joined by veth. One packet is "
+          "one full\nsegment; floor is plain TCP plus the crypto API's cost to encrypt and to "
+          "decrypt it; outer is the\nmean size in octets of what the client hands to the wire.")
+    print()
+    for name, mode in modes.items():
+        show(name, mode)
+    for check in checks:
+        ratio = f"{check['ratio']:.2f}" if check["ratio"] is not None else "not measured"
+        verdict = ("ok" if check["pass"] else "MISSED") if check["decides"] else "for information"
+        print(f"{ROWS[check['row']]}, {CIPHERS[check['cipher']]}, {check['mode']}: espudp / "
+              f"{NAMES[check['other']]} = {ratio}, must exceed {check['least']}: {verdict}")
+
+    out.write_text(json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                               "pass": passed, "checks": checks, "modes": modes}, indent=1) + "\n")
+    print(f"all figures: {out}")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The module loads, devices come and go, the module unloads.
+#
+# KERNELS: 6.1 6.12 debug
+# TIMEOUT: 60
+# DEBUG-TIER: short
+
+. "$(dirname "$0")/lib.sh"
+
+load_module
+ok "the module is loaded"
+check "a device is created" ip link add dev espudp0 type espudp
+check "it comes up" ip link set dev espudp0 up
+check "it is of our kind" sh -c 'ip -d link show dev espudp0 | grep -qw espudp'
+check "the tool shows it" sh -c 'espudp show | grep -q espudp0'
+check "it is deleted" ip link del dev espudp0
+ns_add a
+check "a device in a namespace is created" ip -n a link add dev espudp0 type espudp
+ns_del a
+check "the module is unloaded" wait_for 5 rmmod espudp
+check "it loads again" insmod "$ESPUDP_KO"
+ktap_end

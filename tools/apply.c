@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apply.h"
+#include "codec.h"
+#include "explain.h"
+#include "format.h"
+#include "lookup.h"
+
+#define DEFAULT_PORT 4500
+#define DEFAULT_WINDOW 1024
+
+static const struct dev dev_defaults = {
+	.port = DEFAULT_PORT,
+	.pmtu_discovery = 1,
+	.replay_window = DEFAULT_WINDOW,
+};
+
+struct undo *apply_log(struct apply *a, uint8_t cmd)
+{
+	struct undo *u = list_add(&a->undo, sizeof(*u));
+
+	u->cmd = cmd;
+	return u;
+}
+
+static void put_request(struct apply *a, const struct undo *u)
+{
+	nl_request(&a->nl, u->cmd, a->ifname);
+	switch (u->cmd) {
+	case ESPUDP_CMD_DEV_SET:
+		codec_encode(&a->nl, ESPUDP_A_DEV, &set_dev, &u->dev);
+		break;
+	case ESPUDP_CMD_SOCKET_ATTACH:
+		codec_encode(&a->nl, ESPUDP_A_SOCKET, &set_socket, &u->sock);
+		break;
+	case ESPUDP_CMD_PEER_NEW:
+	case ESPUDP_CMD_PEER_SET:
+	case ESPUDP_CMD_PEER_DEL:
+		codec_encode(&a->nl, ESPUDP_A_PEER, &set_peer, &u->peer);
+		break;
+	case ESPUDP_CMD_SA_NEW:
+	case ESPUDP_CMD_SA_SET:
+	case ESPUDP_CMD_SA_DEL:
+		codec_encode(&a->nl, ESPUDP_A_SA, &set_sa, &u->sa);
+		break;
+	}
+}
+
+int apply_run(struct apply *a, const struct undo *u, unsigned int line,
+	      nl_cb cb, void *arg)
+{
+	struct request r = { .cmd = u->cmd, .port = u->sock.port };
+	int ret = OK;
+
+	if (u->cmd == ESPUDP_CMD_PEER_NEW || u->cmd == ESPUDP_CMD_PEER_SET)
+		r.peer = &u->peer;
+	if (u->cmd == ESPUDP_CMD_SA_NEW)
+		r.sa = &u->sa;
+	put_request(a, u);
+	if (nl_talk(&a->nl, cb, arg)) {
+		conf_where(&a->conf, line);
+		ret = explain(&a->nl, a->ifname, &r);
+		conf_where(&a->conf, 0);
+	}
+	return ret;
+}
+
+void apply_diff(const struct set *set, const void *want, const void *defaults,
+		 const void *old, void *to, void *back)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		const struct field *f = &set->fields[i];
+		const void *from = defaults;
+
+		if (!f->conf || !(f->flags & F_RW))
+			continue;
+		if (((const struct object *)want)->has >> f->attr & 1)
+			from = want;
+		else if (!(((const struct object *)old)->has >> f->attr & 1))
+			continue; /* not shown to us, or unset */
+		if (field_equal(from, old, f))
+			continue;
+		memcpy(&FIELD(to, f, char), &CFIELD(from, f, char), f->size);
+		memcpy(&FIELD(back, f, char), &CFIELD(old, f, char), f->size);
+		((struct object *)to)->has |= 1ULL << f->attr;
+		((struct object *)back)->has |= 1ULL << f->attr;
+	}
+}
+
+static bool has_own_socket(const struct dev *dev)
+{
+	for_each(struct sock, s, &dev->socket)
+		if (s->kind == ESPUDP_SOCKET_KIND_OWN)
+			return true;
+	return false;
+}
+
+/* Opens the device's own sockets, or opens them on another port. */
+static int listen_own(struct apply *a, const struct dev *old, uint16_t port)
+{
+	struct undo u = { .cmd = ESPUDP_CMD_SOCKET_ATTACH }, *back;
+	struct undo detach = { .cmd = ESPUDP_CMD_SOCKET_DETACH };
+	int ret;
+
+	if (has_own_socket(old)) {
+		if (old->port == port)
+			return OK;
+		ret = apply_run(a, &detach, 0, NULL, NULL);
+		if (ret)
+			return ret;
+		for_each(struct sock, s, &old->socket) {
+			back = apply_log(a, ESPUDP_CMD_SOCKET_ATTACH);
+			back->sock.port = old->port;
+			SET(&back->sock, ESPUDP_A_SOCKET_PORT);
+			back->sock.ipv4 = s->ipv4;
+			back->sock.ipv6 = s->ipv6;
+			SET(&back->sock, ESPUDP_A_SOCKET_IPV4);
+			SET(&back->sock, ESPUDP_A_SOCKET_IPV6);
+		}
+	}
+	u.sock.port = port;
+	SET(&u.sock, ESPUDP_A_SOCKET_PORT);
+	ret = apply_run(a, &u, 0, NULL, NULL);
+	if (!ret)
+		apply_log(a, ESPUDP_CMD_SOCKET_DETACH);
+	return ret;
+}
+
+int apply_device(struct apply *a)
+{
+	const struct dev *old = LIST(struct dev, &a->devs);
+	struct undo u = { .cmd = ESPUDP_CMD_DEV_SET };
+	struct undo back = { .cmd = ESPUDP_CMD_DEV_SET };
+	uint16_t port = HAS(&a->conf.dev, ESPUDP_A_DEV_PORT) ?
+				a->conf.dev.port : DEFAULT_PORT;
+	int ret = OK;
+
+	apply_diff(&set_dev, &a->conf.dev, &dev_defaults, old, &u.dev, &back.dev);
+	/* With sockets of its own, the port comes with them. */
+	if (a->conf.listen == LISTEN_OWN) {
+		CLEAR(&u.dev, ESPUDP_A_DEV_PORT);
+		if (has_own_socket(old))
+			CLEAR(&back.dev, ESPUDP_A_DEV_PORT);
+	}
+	if (u.dev.o.has)
+		ret = apply_run(a, &u, 0, NULL, NULL);
+	if (!ret && back.dev.o.has)
+		*apply_log(a, 0) = back;
+	if (!ret && a->conf.listen == LISTEN_OWN)
+		ret = listen_own(a, old, port);
+	return ret;
+}
+
+static int apply_back(struct apply *a, const struct undo *u)
+{
+	put_request(a, u);
+	return nl_talk(&a->nl, NULL, NULL);
+}
+
+/* What cannot be put back is said, because then something did change. */
+void apply_undo(struct apply *a)
+{
+	struct undo *v = a->undo.v;
+	int err;
+
+	for (size_t i = a->undo.n; i-- > 0;) {
+		err = apply_back(a, &v[i]);
+		if (err && err != ENOENT)
+			note("%s: cannot go back to what was: %s", a->ifname,
+			     a->nl.error.text[0] ? a->nl.error.text :
+						   strerror(err));
+	}
+	a->undo.n = 0;
+	protect_undo(&a->protect);
+}

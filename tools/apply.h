@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef APPLY_H
+#define APPLY_H
+
+#include "conf.h"
+#include "nl.h"
+#include "protect.h"
+
+/* A device as it is, and what it shall become. */
+struct apply {
+	struct nl nl;
+	const char *ifname;
+	bool sync; /* leave alone what need not change */
+	struct conf conf;
+	struct list devs, peers, sas; /* as they are */
+	struct list plans;
+	struct list undo;
+	struct protect protect;
+};
+
+/* One for each peer of the file. */
+struct plan {
+	const struct conf_peer *conf;
+	const struct peer *old; /* the peer it becomes of, or NULL */
+	uint32_t id;
+};
+
+/* What takes a change back, newest last. */
+struct undo {
+	uint8_t cmd;
+	struct dev dev;
+	struct sock sock;
+	struct peer peer;
+	struct sa sa;
+};
+
+/* All return a status. Changes log how they are undone. */
+
+/* Matches the file with the device; refuses what cannot be done. */
+int plan_make(struct apply *a);
+/* The installed SA that an SA of the file is, or NULL. */
+const struct sa *plan_find_sa(const struct apply *a, const struct plan *p,
+			      const struct sa *sa);
+/* Whether the file has a place for an installed peer, or SA. */
+bool plan_keeps_peer(const struct apply *a, const struct peer *peer);
+bool plan_keeps_sa(const struct apply *a, const struct sa *sa);
+
+int apply_device(struct apply *a);
+int apply_peers(struct apply *a);
+int apply_sas(struct apply *a);
+/* Deletes what the file does not have: after this nothing is undone. */
+int apply_deletions(struct apply *a);
+void apply_undo(struct apply *a);
+
+/* Sends the command of @u; an error is about a line of the file. */
+int apply_run(struct apply *a, const struct undo *u, unsigned int line,
+	      nl_cb cb, void *arg);
+/* A new entry of the log. */
+struct undo *apply_log(struct apply *a, uint8_t cmd);
+/* Puts into @to the settings in which @want, or the default where it is silent,
+ * differs from what is installed, and into @back what is.
+ */
+void apply_diff(const struct set *set, const void *want, const void *defaults,
+		const void *old, void *to, void *back);
+
+#endif

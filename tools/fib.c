@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fib.h"
+
+/* The metric that the kernel gives to an IPv6 route that asks for none. */
+#define IP6_METRIC 1024
+
+static struct rtmsg *request(struct nl *rt, uint16_t type, uint16_t flags)
+{
+	rt->overflow = false;
+	rt->req = mnl_nlmsg_put_header(rt->req);
+	rt->req->nlmsg_type = type;
+	rt->req->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+	return mnl_nlmsg_put_extra_header(rt->req, sizeof(struct rtmsg));
+}
+
+static int change(struct nl *rt, uint16_t type, uint16_t flags,
+		  const struct prefix *p, uint32_t ifindex)
+{
+	bool ip6 = p->addr.family == AF_INET6;
+	struct rtmsg *rtm = request(rt, type, flags);
+
+	rtm->rtm_family = p->addr.family;
+	rtm->rtm_dst_len = p->len;
+	rtm->rtm_table = RT_TABLE_MAIN;
+	rtm->rtm_protocol = RTPROT_STATIC;
+	rtm->rtm_scope = RT_SCOPE_UNIVERSE;
+	rtm->rtm_type = RTN_UNREACHABLE;
+	if (ifindex != FIB_GUARD) {
+		rtm->rtm_type = RTN_UNICAST;
+		if (!ip6)
+			rtm->rtm_scope = RT_SCOPE_LINK;
+		nl_put_u32(rt, RTA_OIF, ifindex);
+	}
+	nl_put(rt, RTA_DST, p->addr.b, addr_len(&p->addr));
+	if (ifindex == FIB_GUARD)
+		nl_put_u32(rt, RTA_PRIORITY, FIB_GUARD_METRIC);
+	else if (ip6)
+		nl_put_u32(rt, RTA_PRIORITY, IP6_METRIC);
+	return nl_talk(rt, NULL, NULL);
+}
+
+int fib_add(struct nl *rt, const struct prefix *p, uint32_t ifindex,
+	    bool *added)
+{
+	struct list routes = { 0 };
+	int err;
+
+	*added = false;
+	err = change(rt, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, p, ifindex);
+	if (err == EEXIST) {
+		err = fib_dump(rt, ifindex, &routes);
+		if (!err && !fib_find(&routes, p))
+			err = EEXIST;
+		free(routes.v);
+		return err;
+	}
+	*added = !err;
+	return err;
+}
+
+int fib_del(struct nl *rt, const struct prefix *p, uint32_t ifindex)
+{
+	int err = change(rt, RTM_DELROUTE, 0, p, ifindex);
+
+	/* ENODEV: the device went, and its routes with it. */
+	return err == ESRCH || err == ENODEV ? 0 : err;
+}
+
+struct dump {
+	uint32_t ifindex;
+	struct list *routes;
+	size_t start;
+};
+
+static void on_route(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	uint32_t table = rtm->rtm_table;
+	const struct nlattr *attr;
+	struct fib_route r = { .type = rtm->rtm_type,
+			       .protocol = rtm->rtm_protocol };
+	struct dump *d = arg;
+	size_t len;
+
+	r.prefix.addr.family = rtm->rtm_family;
+	r.prefix.len = rtm->rtm_dst_len;
+	mnl_attr_for_each(attr, nlh, sizeof(*rtm)) {
+		len = mnl_attr_get_payload_len(attr);
+		switch (mnl_attr_get_type(attr)) {
+		case RTA_DST:
+			if (len <= sizeof(r.prefix.addr.b))
+				memcpy(r.prefix.addr.b,
+				       mnl_attr_get_payload(attr), len);
+			break;
+		case RTA_OIF:
+			r.ifindex = mnl_attr_get_u32(attr);
+			break;
+		case RTA_PRIORITY:
+			r.metric = mnl_attr_get_u32(attr);
+			break;
+		case RTA_TABLE:
+			table = mnl_attr_get_u32(attr);
+			break;
+		}
+	}
+	if (table != RT_TABLE_MAIN || rtm->rtm_flags & RTM_F_CLONED)
+		return;
+	if (d->ifindex == FIB_GUARD) {
+		if (r.metric != FIB_GUARD_METRIC || r.type != RTN_UNREACHABLE)
+			return;
+	} else if (r.type != RTN_UNICAST || r.ifindex != d->ifindex) {
+		return;
+	}
+	*(struct fib_route *)list_add(d->routes, sizeof(r)) = r;
+}
+
+static void reset(void *arg)
+{
+	struct dump *d = arg;
+
+	d->routes->n = d->start;
+}
+
+static int dump_family(struct nl *rt, uint8_t family, uint32_t ifindex,
+		       struct list *routes)
+{
+	struct dump d = { ifindex, routes, routes->n };
+	struct rtmsg *rtm = request(rt, RTM_GETROUTE, 0);
+	int err;
+
+	/* The kernel filters, or a router's whole table would come. */
+	rtm->rtm_family = family;
+	rtm->rtm_type = ifindex == FIB_GUARD ? RTN_UNREACHABLE : RTN_UNICAST;
+	if (ifindex != FIB_GUARD)
+		nl_put_u32(rt, RTA_OIF, ifindex);
+	nl_put_u32(rt, RTA_TABLE, RT_TABLE_MAIN);
+	err = nl_dump(rt, on_route, reset, &d);
+	/* No such table yet; no IPv6; read in motion. */
+	if (err == ENOENT || err == EAFNOSUPPORT || err == EOPNOTSUPP ||
+	    err == EINTR)
+		err = 0;
+	return err;
+}
+
+int fib_dump(struct nl *rt, uint32_t ifindex, struct list *routes)
+{
+	int err = dump_family(rt, AF_INET, ifindex, routes);
+
+	return err ? err : dump_family(rt, AF_INET6, ifindex, routes);
+}
+
+bool fib_find(const struct list *routes, const struct prefix *p)
+{
+	for_each(struct fib_route, r, routes)
+		if (prefix_equal(&r->prefix, p))
+			return true;
+	return false;
+}

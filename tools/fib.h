@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef FIB_H
+#define FIB_H
+
+#include "nl.h"
+#include "prefix.h"
+
+/* A guard is an unreachable route of the worst metric: what is left when the
+ * route to the device is gone, so that nothing leaves in the clear.
+ */
+#define FIB_GUARD 0 /* in place of an ifindex */
+#define FIB_GUARD_METRIC UINT32_MAX
+
+struct fib_route {
+	struct prefix prefix;
+	uint8_t type;
+	uint8_t protocol;
+	uint32_t ifindex;
+	uint32_t metric;
+};
+
+/* Adds a route to a device, or a guard, to the main table. Returns a positive
+ * errno; EEXIST means that another route is in its place, an equal one is no
+ * error. *added tells whether there was none.
+ */
+int fib_add(struct nl *rt, const struct prefix *p, uint32_t ifindex,
+	    bool *added);
+/* Removes such a route; its absence is no error. */
+int fib_del(struct nl *rt, const struct prefix *p, uint32_t ifindex);
+/* Appends the routes to a device, or all guards, of the main table. Returns a
+ * positive errno.
+ */
+int fib_dump(struct nl *rt, uint32_t ifindex, struct list *routes);
+bool fib_find(const struct list *routes, const struct prefix *p);
+
+#endif

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "key.h"
+#include "secret.h"
+#include "util.h"
+
+/* Two keys of KEY_MAX octets, with room for white space. */
+#define TEXT_MAX 4096
+
+struct key *key_alloc(void)
+{
+	return secret_alloc(sizeof(struct key));
+}
+
+void key_free(struct key *key)
+{
+	secret_free(key, sizeof(*key));
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+static bool is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static int bad(const struct key_source *src, const char *fmt, ...) PRINTF(2, 3);
+
+static int bad(const struct key_source *src, const char *fmt, ...)
+{
+	char text[128];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return error("key %s: %s; expected: %s", src->name, text,
+		     src->expected);
+}
+
+int key_parse(struct key *key, const char *text, size_t len,
+	      const struct key_source *src)
+{
+	size_t i = 0, digits = 0;
+
+	key->len = 0;
+	while (i < len && is_space(text[i]))
+		i++;
+	if (len - i >= 2 && text[i] == '0' && (text[i + 1] | 0x20) == 'x')
+		i += 2;
+	for (; i < len; i++) {
+		int d;
+
+		if (is_space(text[i]))
+			continue;
+		d = hex_digit(text[i]);
+		if (d < 0)
+			return bad(src, "character %zu is no hexadecimal digit",
+				   i + 1);
+		if (digits / 2 == KEY_MAX)
+			return bad(src, "longer than %d octets", KEY_MAX);
+		if (digits % 2)
+			key->data[digits / 2] |= d;
+		else
+			key->data[digits / 2] = d << 4;
+		digits++;
+	}
+	if (digits % 2)
+		return bad(src, "odd number of hexadecimal digits (%zu)",
+			   digits);
+	if (!digits)
+		return bad(src, "empty");
+	key->len = digits / 2;
+	return OK;
+}
+
+/* By read(2), because stdio would keep a copy. */
+static int read_text(int fd, char *text, const struct key_source *src,
+		     size_t *len)
+{
+	ssize_t n;
+
+	for (*len = 0; *len < TEXT_MAX; *len += n) {
+		n = read(fd, text + *len, TEXT_MAX - *len);
+		if (n < 0 && errno == EINTR) {
+			n = 0;
+			continue;
+		}
+		if (n < 0)
+			return bad(src, "%s", strerror(errno));
+		if (!n)
+			return OK;
+	}
+	return bad(src, "longer than %d characters", TEXT_MAX - 1);
+}
+
+int key_read(struct key *key, const struct key_source *src)
+{
+	struct stat st;
+	size_t len;
+	char *text;
+	int fd, ret;
+
+	fd = open(src->name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return bad(src, "%s", strerror(errno));
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) &&
+	    st.st_mode & (S_IRWXG | S_IRWXO))
+		note("warning: key file %s is accessible to others (mode %04o)",
+		     src->name, st.st_mode & 07777);
+	text = secret_alloc(TEXT_MAX);
+	ret = read_text(fd, text, src, &len);
+	close(fd);
+	if (!ret)
+		ret = key_parse(key, text, len, src);
+	secret_free(text, TEXT_MAX);
+	return ret;
+}
+
+int key_read_stdin(struct key *key, struct key *second,
+		   const struct key_source *src,
+		   const struct key_source *second_src)
+{
+	char *text = secret_alloc(TEXT_MAX), *end;
+	size_t len, first;
+	int ret;
+
+	ret = read_text(STDIN_FILENO, text, src, &len);
+	if (ret)
+		goto out;
+	if (!second) {
+		ret = key_parse(key, text, len, src);
+		goto out;
+	}
+	end = memchr(text, '\n', len);
+	first = end ? (size_t)(end - text) : len;
+	ret = key_parse(key, text, first, src);
+	if (!ret)
+		ret = key_parse(second, text + first, len - first, second_src);
+out:
+	secret_free(text, TEXT_MAX);
+	return ret;
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <linux/genetlink.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec.h"
+#include "explain.h"
+#include "format.h"
+#include "lookup.h"
+#include "parse.h"
+
+struct dump {
+	const struct set *set;
+	uint16_t attr;
+	struct list *list;
+};
+
+static void unknown_top(const struct nlmsghdr *nlh, struct object *o)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, nlh, sizeof(struct genlmsghdr))
+		if (mnl_attr_get_type(attr) > ESPUDP_A_MAX)
+			codec_unknown(o, "message", attr);
+}
+
+static void on_object(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct nlattr *attr, *name;
+	struct dump *d = arg;
+	void *obj = list_add(d->list, d->set->size);
+
+	attr = nl_find(nlh, d->attr);
+	if (attr)
+		codec_decode(d->set, attr, obj);
+	unknown_top(nlh, obj);
+	if (d->set != &set_dev)
+		return;
+	attr = nl_find(nlh, ESPUDP_A_IFINDEX);
+	if (attr && mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
+		((struct dev *)obj)->ifindex = mnl_attr_get_u32(attr);
+	name = nl_find(nlh, ESPUDP_A_IFNAME);
+	if (name)
+		strncpy(((struct dev *)obj)->ifname, mnl_attr_get_str(name),
+			IFNAME_LEN - 1);
+}
+
+static void reset(void *arg)
+{
+	struct dump *d = arg;
+
+	objects_free(d->set, d->list);
+}
+
+static int finish(struct nl *nl, const char *ifname, int err)
+{
+	if (err == EINTR) {
+		note("warning: the kernel's lists kept changing while they "
+		     "were read");
+		return OK;
+	}
+	return err ? explain(nl, ifname, NULL) : OK;
+}
+
+int lookup_devs(struct nl *nl, const char *ifname, struct list *devs)
+{
+	struct dump d = { &set_dev, ESPUDP_A_DEV, devs };
+	int ret;
+
+	nl_request(nl, ESPUDP_CMD_DEV_GET, ifname);
+	if (ifname)
+		ret = nl_talk(nl, on_object, &d);
+	else
+		ret = nl_dump(nl, on_object, reset, &d);
+	return finish(nl, ifname, ret);
+}
+
+int lookup_peers(struct nl *nl, const char *ifname, struct list *peers)
+{
+	struct dump d = { &set_peer, ESPUDP_A_PEER, peers };
+
+	nl_request(nl, ESPUDP_CMD_PEER_GET, ifname);
+	return finish(nl, ifname, nl_dump(nl, on_object, reset, &d));
+}
+
+/* The kernel tells those of a peer newest first. */
+static void reverse(struct list *sas)
+{
+	struct sa *v = sas->v, tmp;
+
+	for (size_t i = 0; i < sas->n / 2; i++) {
+		tmp = v[i];
+		v[i] = v[sas->n - 1 - i];
+		v[sas->n - 1 - i] = tmp;
+	}
+}
+
+int lookup_sas(struct nl *nl, const char *ifname, uint32_t peer,
+	       struct list *sas)
+{
+	struct dump d = { &set_sa, ESPUDP_A_SA, sas };
+	int ret;
+
+	nl_request(nl, ESPUDP_CMD_SA_GET, ifname);
+	if (peer) {
+		struct nlattr *nest = nl_nest(nl, ESPUDP_A_SA);
+
+		nl_put_u32(nl, ESPUDP_A_SA_PEER, peer);
+		nl_nest_end(nl, nest);
+	}
+	ret = finish(nl, ifname, nl_dump(nl, on_object, reset, &d));
+	reverse(sas);
+	return ret;
+}
+
+static int peer_by_id(struct nl *nl, const char *ifname, uint32_t id,
+		      struct peer *peer)
+{
+	struct list peers = { 0 };
+	struct dump d = { &set_peer, ESPUDP_A_PEER, &peers };
+	struct nlattr *nest;
+	int err;
+
+	nl_request(nl, ESPUDP_CMD_PEER_GET, ifname);
+	nest = nl_nest(nl, ESPUDP_A_PEER);
+	nl_put_u32(nl, ESPUDP_A_PEER_ID, id);
+	nl_nest_end(nl, nest);
+	err = nl_talk(nl, on_object, &d);
+	if (err == ENOENT)
+		return error("%s: no peer with id %u", ifname, id);
+	if (err)
+		return explain(nl, ifname, NULL);
+	if (peers.n)
+		*peer = LIST(struct peer, &peers)[0];
+	free(peers.v);
+	return OK;
+}
+
+int lookup_peer(struct nl *nl, const char *ifname, const char *token,
+		struct peer *peer)
+{
+	struct list peers = { 0 };
+	struct peer *found = NULL;
+	uint64_t id;
+	int ret;
+
+	if (is_number(token, &id)) {
+		ret = parse_number("peer", token, 1, UINT32_MAX, &id);
+		return ret ? ret : peer_by_id(nl, ifname, id, peer);
+	}
+	ret = lookup_peers(nl, ifname, &peers);
+	if (ret)
+		return ret;
+	for_each(struct peer, p, &peers) {
+		if (strcmp(p->name, token))
+			continue;
+		if (found) {
+			ret = error("%s: several peers are named `%s' (ids %u, "
+				    "%u): give the id", ifname, token,
+				    found->id, p->id);
+			goto out;
+		}
+		found = p;
+	}
+	if (found) {
+		*peer = *found;
+		memset(found, 0, sizeof(*found));
+	} else {
+		ret = error("%s: no peer is named `%s'", ifname, token);
+	}
+out:
+	objects_free(&set_peer, &peers);
+	return ret;
+}

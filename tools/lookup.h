@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef LOOKUP_H
+#define LOOKUP_H
+
+#include "nl.h"
+#include "objects.h"
+
+/* All print their errors and return a status. */
+
+/* One device; or all of the namespace where @ifname is NULL. */
+int lookup_devs(struct nl *nl, const char *ifname, struct list *devs);
+int lookup_peers(struct nl *nl, const char *ifname, struct list *peers);
+/* The SAs of a device, or of the peer with id @peer if it is not 0; those of a
+ * peer oldest first, so that the last outbound one is in use.
+ */
+int lookup_sas(struct nl *nl, const char *ifname, uint32_t peer,
+	       struct list *sas);
+/* The peer that @token, an id or a name, stands for. */
+int lookup_peer(struct nl *nl, const char *ifname, const char *token,
+		struct peer *peer);
+
+#endif

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/genetlink.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "codec.h"
+#include "commands.h"
+#include "format.h"
+#include "json.h"
+#include "lookup.h"
+#include "nl.h"
+#include "print.h"
+
+struct monitor {
+	struct nl nl;	  /* for dumps */
+	struct nl events; /* where events come */
+	const char *ifname;
+};
+
+static const char *timestamp(void)
+{
+	struct timespec ts;
+	struct tm tm;
+	char text[32];
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	localtime_r(&ts.tv_sec, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	return format("%s.%03ld", text, ts.tv_nsec / 1000000);
+}
+
+static const char *sa_words(const struct event *e)
+{
+	if (!HAS(e, ESPUDP_A_EVENT_SPI))
+		return "";
+	return format(" SA %s 0x%08x", HAS(e, ESPUDP_A_EVENT_DIR) ?
+			      names_get(&names_dir, e->dir) : "in", e->spi);
+}
+
+static const char *count_words(const struct event *e)
+{
+	return HAS(e, ESPUDP_A_EVENT_COUNT) ?
+		       format(" %" PRIu64 " times", e->count) : "";
+}
+
+static void print_event(const struct event *e)
+{
+	printf("%s %s %s%s%s", timestamp(), e->ifname, colour(C_BOLD),
+	       names_get(&names_event_type, e->type), colour(C_RESET));
+	if (HAS(e, ESPUDP_A_EVENT_PEER) && e->peer)
+		printf(" peer %s", format_peer(e->name, e->peer));
+	fputs(sa_words(e), stdout);
+	if (HAS(e, ESPUDP_A_EVENT_CAUSE))
+		printf(" (%s)", names_get(&names_expire_cause, e->cause));
+	if (HAS(e, ESPUDP_A_EVENT_OLD_REMOTE))
+		printf(" from %s",
+		       format_endpoint(&e->old_remote, e->old_remote_port));
+	if (HAS(e, ESPUDP_A_EVENT_REMOTE))
+		printf(" %s %s",
+		       HAS(e, ESPUDP_A_EVENT_OLD_REMOTE) ? "to" : "at",
+		       format_endpoint(&e->remote, e->remote_port));
+	fputs(count_words(e), stdout);
+	if (e->lost)
+		printf(", %u more not told", e->lost);
+	for_each(struct unknown, u, &e->o.unknown)
+		printf(", unknown attribute %u: %u octets", u->type, u->len);
+	putchar('\n');
+}
+
+static struct json_object *json_event(const struct event *e)
+{
+	struct json_object *o = json_object_of(&set_event, e);
+
+	json_add_string(o, "time", timestamp());
+	json_add_string(o, "ifname", e->ifname);
+	json_add_number(o, "ifindex", e->ifindex);
+	return o;
+}
+
+static void on_event(const struct nlmsghdr *nlh, struct monitor *m)
+{
+	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *attr;
+	struct event e = { 0 };
+
+	if (nlh->nlmsg_type != m->nl.family || genl->cmd != ESPUDP_CMD_EVENT)
+		return;
+	attr = nl_find(nlh, ESPUDP_A_IFINDEX);
+	if (attr && mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
+		e.ifindex = mnl_attr_get_u32(attr);
+	attr = nl_find(nlh, ESPUDP_A_IFNAME);
+	if (attr)
+		strncpy(e.ifname, mnl_attr_get_str(attr), IFNAME_LEN - 1);
+	if (m->ifname && strcmp(e.ifname, m->ifname))
+		return;
+	attr = nl_find(nlh, ESPUDP_A_EVENT);
+	if (attr)
+		codec_decode(&set_event, attr, &e);
+	if (json)
+		json_print(json_event(&e), true);
+	else
+		print_event(&e);
+	object_free(&set_event, &e);
+}
+
+static void resync_dev(struct monitor *m, const struct dev *dev)
+{
+	struct list peers = { 0 }, sas = { 0 };
+	struct json_object *o, *r, *a, *b;
+
+	if (lookup_peers(&m->nl, dev->ifname, &peers) ||
+	    lookup_sas(&m->nl, dev->ifname, 0, &sas))
+		goto out;
+	if (!json) {
+		printf("%s %s %sresync%s %zu peers, %zu SAs, see `espudp show "
+		       "%s'\n", timestamp(), dev->ifname, colour(C_BOLD),
+		       colour(C_RESET), peers.n, sas.n, dev->ifname);
+		goto out;
+	}
+	o = json_object_new_object();
+	r = json_dev(dev);
+	a = json_object_new_array();
+	b = json_object_new_array();
+	for_each(struct peer, p, &peers)
+		json_object_array_add(a, json_object_of(&set_peer, p));
+	for_each(struct sa, sa, &sas)
+		json_object_array_add(b, json_object_of(&set_sa, sa));
+	json_object_object_add(r, "peer", a);
+	json_object_object_add(r, "sa", b);
+	json_object_object_add(o, "resync", r);
+	json_print(o, true);
+out:
+	objects_free(&set_peer, &peers);
+	objects_free(&set_sa, &sas);
+}
+
+/* Events were lost: what they told is in the state as it is now. */
+static void overrun(struct monitor *m)
+{
+	struct list devs = { 0 };
+
+	if (json)
+		puts("{\"overrun\":true}");
+	else
+		printf("%s overrun: events were lost\n", timestamp());
+	if (!lookup_devs(&m->nl, m->ifname, &devs))
+		for_each(struct dev, dev, &devs)
+			resync_dev(m, dev);
+	objects_free(&set_dev, &devs);
+}
+
+static int receive(struct monitor *m)
+{
+	const struct nlmsghdr *nlh;
+	ssize_t n;
+	int len;
+
+	n = mnl_socket_recvfrom(m->events.sock, m->events.buf, NL_BUFFER_SIZE);
+	if (n < 0 && errno == ENOBUFS)
+		overrun(m);
+	else if (n < 0 && errno != EINTR && errno != EAGAIN)
+		return error("events: %s", strerror(errno));
+	len = n;
+	nlh = (const struct nlmsghdr *)m->events.buf;
+	for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
+		on_event(nlh, m);
+	fflush(stdout);
+	return ferror(stdout) ? FAILED : OK;
+}
+
+static int loop(struct monitor *m)
+{
+	struct pollfd fds[2] = { { .events = POLLIN }, { .events = POLLIN } };
+	sigset_t mask;
+	int ret = OK;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	fds[0].fd = signalfd(-1, &mask, SFD_CLOEXEC);
+	fds[1].fd = mnl_socket_get_fd(m->events.sock);
+	if (fds[0].fd < 0)
+		return error("signalfd: %s", strerror(errno));
+	while (!ret) {
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			ret = error("poll: %s", strerror(errno));
+		if (fds[0].revents)
+			break;
+		if (fds[1].revents)
+			ret = receive(m);
+	}
+	close(fds[0].fd);
+	return ret;
+}
+
+int cmd_monitor(struct words *w)
+{
+	struct monitor m = { 0 };
+	struct list devs = { 0 };
+	int ret = OK;
+
+	if (w->n)
+		ret = take_dev(w, &m.ifname);
+	if (!ret)
+		ret = words_end(w);
+	if (!ret)
+		ret = nl_open(&m.nl);
+	if (!ret)
+		ret = nl_open(&m.events);
+	if (!ret && m.ifname)
+		ret = lookup_devs(&m.nl, m.ifname, &devs);
+	if (!ret && (!m.events.group ||
+		     mnl_socket_setsockopt(m.events.sock,
+					   NETLINK_ADD_MEMBERSHIP,
+					   &m.events.group, sizeof(int))))
+		ret = error("events: %s; CAP_NET_ADMIN is needed",
+			    strerror(m.events.group ? errno : ENOENT));
+	if (!ret)
+		ret = loop(&m);
+	objects_free(&set_dev, &devs);
+	nl_close(&m.nl);
+	nl_close(&m.events);
+	return ret;
+}

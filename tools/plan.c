@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <string.h>
+
+#include "algs.h"
+#include "apply.h"
+#include "format.h"
+
+static const struct peer *find_old(const struct apply *a,
+				   const struct peer *want)
+{
+	const struct peer *found = NULL;
+
+	for_each(struct peer, p, &a->peers) {
+		if (HAS(want, ESPUDP_A_PEER_ID)) {
+			if (p->id == want->id)
+				return p;
+			continue;
+		}
+		if (strcmp(p->name, want->name))
+			continue;
+		if (found)
+			return NULL; /* refused by check_ambiguous() */
+		found = p;
+	}
+	return found;
+}
+
+static int check_ambiguous(const struct apply *a, const struct peer *want)
+{
+	unsigned int n = 0;
+
+	if (HAS(want, ESPUDP_A_PEER_ID))
+		return OK;
+	for_each(struct peer, p, &a->peers)
+		n += !strcmp(p->name, want->name);
+	if (n < 2)
+		return OK;
+	return error("%s has %u peers named `%s': an Id is needed", a->ifname,
+		     n, format_name(want->name, false));
+}
+
+const struct sa *plan_find_sa(const struct apply *a, const struct plan *p,
+			      const struct sa *sa)
+{
+	for_each(struct sa, s, &a->sas)
+		if (p->old && s->peer == p->old->id && s->spi == sa->spi &&
+		    s->dir == sa->dir && s->state != ESPUDP_SA_STATE_RESERVED)
+			return s;
+	return NULL;
+}
+
+bool plan_keeps_peer(const struct apply *a, const struct peer *peer)
+{
+	for_each(struct plan, p, &a->plans)
+		if (p->old == peer)
+			return true;
+	return false;
+}
+
+bool plan_keeps_sa(const struct apply *a, const struct sa *sa)
+{
+	for_each(struct plan, p, &a->plans) {
+		if (!p->old || p->old->id != sa->peer)
+			continue;
+		for_each(struct conf_sa, s, &p->conf->sas)
+			if (s->sa.spi == sa->spi && s->sa.dir == sa->dir)
+				return true;
+	}
+	/* Of an IKE daemon that is about to complete it. */
+	return sa->state == ESPUDP_SA_STATE_RESERVED;
+}
+
+/* Keys cannot be read back, so an SA cannot be put back either: it is never
+ * replaced.
+ */
+static int check_old_sa(const struct apply *a, const struct conf_sa *s,
+			const struct sa *old)
+{
+	unsigned int icv = HAS(&s->sa, ESPUDP_A_SA_ICV_BITS) ?
+				   s->sa.icv_bits : algs_icv_default(&s->sa);
+	const char *what = NULL;
+
+	if (strcmp(s->sa.enc, old->enc) || strcmp(s->sa.auth, old->auth))
+		what = "algorithms";
+	else if (HAS(old, ESPUDP_A_SA_ICV_BITS) && old->icv_bits != icv)
+		what = "ICV";
+	else if (!!s->sa.esn != !!old->esn)
+		what = "ESN";
+	else if (HAS(&s->sa, ESPUDP_A_SA_REPLAY_WINDOW) &&
+		 old->dir == ESPUDP_DIR_IN &&
+		 s->sa.replay_window != old->replay_window)
+		what = "ReplayWindow";
+	if (what)
+		return error("SA %s 0x%08x is installed with another %s: a "
+			     "changed SA needs a new SPI",
+			     names_get(&names_dir, old->dir), old->spi, what);
+	if (!a->sync && (s->key || s->auth_key))
+		note("SA %s 0x%08x is installed already and stays; its key is "
+		     "not compared", names_get(&names_dir, old->dir), old->spi);
+	return OK;
+}
+
+static int plan_sa(struct apply *a, const struct plan *p,
+		   const struct conf_sa *s)
+{
+	const struct sa *old = plan_find_sa(a, p, &s->sa);
+
+	conf_where(&a->conf, s->line);
+	if (old)
+		return check_old_sa(a, s, old);
+	if (algs_enc_expected(s->sa.enc) && !s->key)
+		return error("this [SA] needs a KeyFile: %s",
+			     algs_enc_expected(s->sa.enc));
+	if (algs_auth_expected(s->sa.auth) && !s->auth_key)
+		return error("this [SA] needs an AuthKeyFile: %s",
+			     algs_auth_expected(s->sa.auth));
+	return OK;
+}
+
+static int check_foreign(const struct apply *a)
+{
+	char text[128];
+
+	for_each(struct dev, d, &a->devs)
+		if (object_is_foreign(&set_dev, d, text, sizeof(text)))
+			goto refuse;
+	for_each(struct peer, p, &a->peers)
+		if (object_is_foreign(&set_peer, p, text, sizeof(text)))
+			goto refuse;
+	for_each(struct sa, s, &a->sas)
+		if (object_is_foreign(&set_sa, s, text, sizeof(text)))
+			goto refuse;
+	return OK;
+refuse:
+	return error("%s: not changed, because this program does not know all "
+		     "of it and might lose settings: %s", a->ifname, text);
+}
+
+static int check_listen(const struct apply *a)
+{
+	if (a->conf.listen != LISTEN_OWN)
+		return OK;
+	for_each(struct dev, d, &a->devs)
+		for_each(struct sock, s, &d->socket)
+			if (s->kind == ESPUDP_SOCKET_KIND_ADOPTED)
+				return error("%s: it has an adopted socket; "
+					     "`Listen = own' does not go with "
+					     "it", a->ifname);
+	return OK;
+}
+
+int plan_make(struct apply *a)
+{
+	int ret = check_foreign(a);
+
+	if (!ret)
+		ret = check_listen(a);
+	for_each(struct conf_peer, c, &a->conf.peers) {
+		struct plan *p;
+
+		if (ret)
+			break;
+		conf_where(&a->conf, c->line);
+		ret = check_ambiguous(a, &c->peer);
+		p = list_add(&a->plans, sizeof(*p));
+		p->conf = c;
+		p->old = find_old(a, &c->peer);
+		p->id = p->old ? p->old->id : 0;
+		for_each(struct conf_sa, s, &c->sas)
+			ret = ret ? ret : plan_sa(a, p, s);
+	}
+	conf_where(&a->conf, 0);
+	return ret;
+}

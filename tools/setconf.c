@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <stdlib.h>
+
+#include "apply.h"
+#include "commands.h"
+#include "lookup.h"
+
+static int read_state(struct apply *a)
+{
+	int ret = nl_open(&a->nl);
+
+	if (!ret)
+		ret = lookup_devs(&a->nl, a->ifname, &a->devs);
+	if (!ret && a->devs.n != 1)
+		ret = error("%s: the module told nothing of it", a->ifname);
+	if (!ret)
+		ret = lookup_peers(&a->nl, a->ifname, &a->peers);
+	if (!ret)
+		ret = lookup_sas(&a->nl, a->ifname, 0, &a->sas);
+	return ret;
+}
+
+/* Guards are there before any peer changes, deletions come when nothing can be
+ * refused any more.
+ */
+static int change(struct apply *a)
+{
+	struct list prefixes = { 0 };
+	int ret;
+
+	ret = protect_begin(&a->protect, a->ifname);
+	if (ret)
+		return ret;
+	for_each(struct conf_peer, p, &a->conf.peers)
+		if (!p->no_routes)
+			protect_prefixes(&p->peer.selector, &prefixes);
+	ret = protect_add(&a->protect, &prefixes);
+	if (!ret)
+		ret = apply_device(a);
+	if (!ret)
+		ret = apply_peers(a);
+	if (!ret)
+		ret = apply_sas(a);
+	if (ret)
+		apply_undo(a);
+	else
+		ret = apply_deletions(a);
+	protect_end(&a->protect, ret != OK);
+	free(prefixes.v);
+	return ret;
+}
+
+static int run(struct words *w, bool sync)
+{
+	struct apply a = { .sync = sync };
+	const char *file;
+	int ret;
+
+	ret = take_dev(w, &a.ifname);
+	if (!ret)
+		ret = words_value(w, a.ifname, &file);
+	if (!ret)
+		ret = words_end(w);
+	if (ret)
+		return ret;
+	ret = conf_read(&a.conf, file);
+	if (!ret)
+		ret = read_state(&a);
+	if (!ret)
+		ret = plan_make(&a);
+	if (!ret)
+		ret = change(&a);
+	free(a.plans.v);
+	free(a.undo.v);
+	objects_free(&set_dev, &a.devs);
+	objects_free(&set_peer, &a.peers);
+	objects_free(&set_sa, &a.sas);
+	conf_free(&a.conf);
+	nl_close(&a.nl);
+	return ret;
+}
+
+int cmd_setconf(struct words *w)
+{
+	return run(w, false);
+}
+
+int cmd_syncconf(struct words *w)
+{
+	return run(w, true);
+}
