@@ -41,9 +41,9 @@ const struct nla_policy espudp_peer_nl_policy[ESPUDP_A_PEER_STATS + 1] = {
 	[ESPUDP_A_PEER_NAME] = { .type = NLA_NUL_STRING, .len = 63, },
 	[ESPUDP_A_PEER_COOKIE] = { .type = NLA_U64, },
 	[ESPUDP_A_PEER_MODE] = NLA_POLICY_MAX(NLA_U8, 1),
-	[ESPUDP_A_PEER_LOCAL] = { .len = 4, },
+	[ESPUDP_A_PEER_LOCAL] = { .type = NLA_BINARY, },
 	[ESPUDP_A_PEER_LOCAL_PORT] = { .type = NLA_U16, },
-	[ESPUDP_A_PEER_REMOTE] = { .len = 4, },
+	[ESPUDP_A_PEER_REMOTE] = { .type = NLA_BINARY, },
 	[ESPUDP_A_PEER_REMOTE_PORT] = { .type = NLA_U16, },
 	[ESPUDP_A_PEER_KEEPALIVE] = { .type = NLA_U16, },
 	[ESPUDP_A_PEER_ROAMING] = NLA_POLICY_MAX(NLA_U8, 2),
@@ -81,7 +81,7 @@ const struct nla_policy espudp_sa_nl_policy[ESPUDP_A_SA_DRIVER + 1] = {
 	[ESPUDP_A_SA_ESN] = { .type = NLA_FLAG, },
 	[ESPUDP_A_SA_REPLAY_WINDOW] = NLA_POLICY_MAX(NLA_U32, 8192),
 	[ESPUDP_A_SA_SEQ] = { .type = NLA_U64, },
-	[ESPUDP_A_SA_REMOTE] = { .len = 4, },
+	[ESPUDP_A_SA_REMOTE] = { .type = NLA_BINARY, },
 	[ESPUDP_A_SA_REMOTE_PORT] = { .type = NLA_U16, },
 	[ESPUDP_A_SA_SOFT_SECONDS] = { .type = NLA_U64, },
 	[ESPUDP_A_SA_HARD_SECONDS] = { .type = NLA_U64, },
@@ -99,10 +99,10 @@ const struct nla_policy espudp_sa_nl_policy[ESPUDP_A_SA_DRIVER + 1] = {
 };
 
 const struct nla_policy espudp_selector_nl_policy[ESPUDP_A_SELECTOR_PRIORITY + 1] = {
-	[ESPUDP_A_SELECTOR_LOCAL_FROM] = { .len = 4, },
-	[ESPUDP_A_SELECTOR_LOCAL_TO] = { .len = 4, },
-	[ESPUDP_A_SELECTOR_REMOTE_FROM] = { .len = 4, },
-	[ESPUDP_A_SELECTOR_REMOTE_TO] = { .len = 4, },
+	[ESPUDP_A_SELECTOR_LOCAL_FROM] = { .type = NLA_BINARY, },
+	[ESPUDP_A_SELECTOR_LOCAL_TO] = { .type = NLA_BINARY, },
+	[ESPUDP_A_SELECTOR_REMOTE_FROM] = { .type = NLA_BINARY, },
+	[ESPUDP_A_SELECTOR_REMOTE_TO] = { .type = NLA_BINARY, },
 	[ESPUDP_A_SELECTOR_PROTOCOL] = { .type = NLA_U8, },
 	[ESPUDP_A_SELECTOR_LOCAL_PORT_FROM] = { .type = NLA_U16, },
 	[ESPUDP_A_SELECTOR_LOCAL_PORT_TO] = { .type = NLA_U16, },
@@ -133,7 +133,7 @@ const struct nla_policy espudp_stats_nl_policy[ESPUDP_A_STATS_DROP + 1] = {
 
 const struct nla_policy espudp_unknown_spi_nl_policy[ESPUDP_A_UNKNOWN_AGE + 1] = {
 	[ESPUDP_A_UNKNOWN_SPI] = { .type = NLA_U32, },
-	[ESPUDP_A_UNKNOWN_REMOTE] = { .len = 4, },
+	[ESPUDP_A_UNKNOWN_REMOTE] = { .type = NLA_BINARY, },
 	[ESPUDP_A_UNKNOWN_REMOTE_PORT] = { .type = NLA_U16, },
 	[ESPUDP_A_UNKNOWN_COUNT] = { .type = NLA_U64, },
 	[ESPUDP_A_UNKNOWN_AGE] = { .type = NLA_U64, },

@@ -7,12 +7,6 @@
 #include "netlink.h"
 #include "netlink-gen.h"
 #include "peer.h"
-#include "sa.h"
-#include "sock.h"
-
-/* A selector in a message: a nest of four addresses and six numbers. */
-#define SELECTOR_SIZE (nla_total_size(0) + 4 * nla_total_size(sizeof(struct in6_addr)) + \
-		       6 * nla_total_size(sizeof(u32)))
 
 #define PEER_READONLY (BIT_ULL(ESPUDP_A_PEER_LOCAL_PORT) | BIT_ULL(ESPUDP_A_PEER_MTU) |	\
 		       BIT_ULL(ESPUDP_A_PEER_PMTU) | BIT_ULL(ESPUDP_A_PEER_SPI_IN) |	\
@@ -92,12 +86,15 @@ static int get_host(const struct nlattr *attr, struct in6_addr *addr, u8 *family
 		    struct netlink_ext_ack *extack)
 {
 	int err = get_addr(attr, addr, family, extack);
+	bool bad;
 
 	if (err)
 		return err;
-	if (*family == AF_INET ? ipv4_is_multicast(addr->s6_addr32[0]) ||
-				 ipv4_is_lbcast(addr->s6_addr32[0]) :
-				 ipv6_addr_is_multicast(addr))
+	if (*family == AF_INET)
+		bad = ipv4_is_multicast(addr->s6_addr32[0]) || ipv4_is_lbcast(addr->s6_addr32[0]);
+	else
+		bad = ipv6_addr_is_multicast(addr);
+	if (bad)
 		return espudp_netlink_refuse(extack, attr, -EINVAL,
 					     "multicast and broadcast addresses are no peer's");
 	if (*family == AF_INET6 && ipv6_addr_v4mapped(addr))
@@ -297,7 +294,13 @@ static int check(struct espudp_peer *peer, struct nlattr **tb, const struct nlat
 	return 0;
 }
 
-static struct espudp_sels *sels_of(const struct espudp_peer *peer)
+/**
+ * espudp_netlink_sels() - a peer's selectors
+ * @peer: peer, its device locked
+ *
+ * Return: selectors or NULL.
+ */
+struct espudp_sels *espudp_netlink_sels(const struct espudp_peer *peer)
 {
 	return rcu_dereference_protected(peer->sels, lockdep_is_held(&peer->edev->lock));
 }
@@ -325,8 +328,8 @@ static int change_fallible(struct espudp_peer *peer, struct peer_change *c,
 	int err;
 
 	if (c->set_sels) {
-		if (c->set_ep && sels_of(peer)) {
-			old = copy_sels(sels_of(peer));
+		if (c->set_ep && espudp_netlink_sels(peer)) {
+			old = copy_sels(espudp_netlink_sels(peer));
 			if (!old)
 				return -ENOMEM;
 		}
@@ -480,6 +483,20 @@ static struct espudp_peer *find(struct espudp_dev *edev, struct genl_info *info,
 	return espudp_netlink_peer(edev, tb[ESPUDP_A_PEER_ID], info->extack);
 }
 
+/**
+ * espudp_netlink_find_peer() - the peer of a request that takes only its id
+ * @edev: device, locked
+ * @info: request
+ *
+ * Return: peer or an error.
+ */
+struct espudp_peer *espudp_netlink_find_peer(struct espudp_dev *edev, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(espudp_peer_nl_policy)];
+
+	return find(edev, info, tb, &id_nest);
+}
+
 int espudp_nl_peer_set_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nlattr *tb[ARRAY_SIZE(espudp_peer_nl_policy)];
@@ -503,212 +520,14 @@ int espudp_nl_peer_set_doit(struct sk_buff *skb, struct genl_info *info)
 
 int espudp_nl_peer_del_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	struct nlattr *tb[ARRAY_SIZE(espudp_peer_nl_policy)];
 	struct espudp_peer *peer;
 	struct espudp_dev *edev;
 
 	edev = espudp_netlink_begin(info, BIT(ESPUDP_A_PEER));
 	if (IS_ERR(edev))
 		return PTR_ERR(edev);
-	peer = find(edev, info, tb, &id_nest);
+	peer = espudp_netlink_find_peer(edev, info);
 	if (!IS_ERR(peer))
 		espudp_peer_kill(peer);
 	return espudp_netlink_end(info, edev, PTR_ERR_OR_ZERO(peer));
-}
-
-static int put_selector(struct sk_buff *msg, const struct espudp_sel *sel)
-{
-	unsigned int len = espudp_addr_len(sel->family);
-	struct nlattr *nest = nla_nest_start(msg, ESPUDP_A_PEER_SELECTOR);
-
-	if (!nest ||
-	    nla_put(msg, ESPUDP_A_SELECTOR_LOCAL_FROM, len, &sel->local[0]) ||
-	    nla_put(msg, ESPUDP_A_SELECTOR_LOCAL_TO, len, &sel->local[1]) ||
-	    nla_put(msg, ESPUDP_A_SELECTOR_REMOTE_FROM, len, &sel->remote[0]) ||
-	    nla_put(msg, ESPUDP_A_SELECTOR_REMOTE_TO, len, &sel->remote[1]) ||
-	    nla_put_u8(msg, ESPUDP_A_SELECTOR_PROTOCOL, sel->proto) ||
-	    nla_put_u32(msg, ESPUDP_A_SELECTOR_PRIORITY, sel->prio))
-		return -EMSGSIZE;
-	if ((sel->lport[0] || sel->lport[1] != U16_MAX) &&
-	    (nla_put_u16(msg, ESPUDP_A_SELECTOR_LOCAL_PORT_FROM, sel->lport[0]) ||
-	     nla_put_u16(msg, ESPUDP_A_SELECTOR_LOCAL_PORT_TO, sel->lport[1])))
-		return -EMSGSIZE;
-	if ((sel->rport[0] || sel->rport[1] != U16_MAX) &&
-	    (nla_put_u16(msg, ESPUDP_A_SELECTOR_REMOTE_PORT_FROM, sel->rport[0]) ||
-	     nla_put_u16(msg, ESPUDP_A_SELECTOR_REMOTE_PORT_TO, sel->rport[1])))
-		return -EMSGSIZE;
-	nla_nest_end(msg, nest);
-	return 0;
-}
-
-static int put_endpoint(struct sk_buff *msg, const struct espudp_peer *peer, bool all)
-{
-	const struct espudp_dev *edev = peer->edev;
-	const struct espudp_sock *es;
-	struct espudp_endpoint ep;
-	int err = espudp_netlink_get_endpoint(peer, &ep, NULL, NULL, NULL, NULL);
-
-	if (err)
-		return err;
-	es = ep.family == AF_INET ?
-	     rcu_dereference_protected(edev->sock4, lockdep_is_held(&edev->lock)) :
-	     rcu_dereference_protected(edev->sock6, lockdep_is_held(&edev->lock));
-	if ((ep.has_local &&
-	     nla_put(msg, ESPUDP_A_PEER_LOCAL, espudp_addr_len(ep.family), &ep.local)) ||
-	    (all && es && nla_put_u16(msg, ESPUDP_A_PEER_LOCAL_PORT, es->port)) ||
-	    (ep.has_remote &&
-	     nla_put(msg, ESPUDP_A_PEER_REMOTE, espudp_addr_len(ep.family), &ep.remote)) ||
-	    nla_put_u16(msg, ESPUDP_A_PEER_REMOTE_PORT, be16_to_cpu(ep.remote_port)))
-		return -EMSGSIZE;
-	return 0;
-}
-
-static int put_settings(struct sk_buff *msg, const struct espudp_peer *peer, bool all)
-{
-	if (nla_put_u32(msg, ESPUDP_A_PEER_ID, peer->id) ||
-	    (peer->name[0] && nla_put_string(msg, ESPUDP_A_PEER_NAME, peer->name)) ||
-	    nla_put_u64_64bit(msg, ESPUDP_A_PEER_COOKIE, peer->cookie, ESPUDP_A_PEER_PAD) ||
-	    nla_put_u8(msg, ESPUDP_A_PEER_MODE, peer->mode) ||
-	    nla_put_u16(msg, ESPUDP_A_PEER_KEEPALIVE, peer->keepalive) ||
-	    nla_put_u8(msg, ESPUDP_A_PEER_ROAMING, peer->roaming) ||
-	    nla_put_u8(msg, ESPUDP_A_PEER_NAT_LOCAL, peer->nat_local) ||
-	    nla_put_u8(msg, ESPUDP_A_PEER_NAT_REMOTE, peer->nat_remote) ||
-	    nla_put_u16(msg, ESPUDP_A_PEER_TFC, peer->tfc))
-		return -EMSGSIZE;
-	return put_endpoint(msg, peer, all);
-}
-
-static int put_spis(struct sk_buff *msg, const struct espudp_peer *peer)
-{
-	const struct espudp_sa *sa;
-
-	list_for_each_entry(sa, &peer->sas, list) {
-		if (sa->dir != ESPUDP_DIR_IN || sa->state == ESPUDP_SA_STATE_RESERVED)
-			continue;
-		if (nla_put_u32(msg, ESPUDP_A_PEER_SPI_IN, be32_to_cpu(sa->spi)))
-			return -EMSGSIZE;
-		break;
-	}
-	sa = rcu_dereference_protected(peer->out, lockdep_is_held(&peer->edev->lock));
-	return sa ? nla_put_u32(msg, ESPUDP_A_PEER_SPI_OUT, be32_to_cpu(sa->spi)) : 0;
-}
-
-static int put_state(struct sk_buff *msg, struct espudp_peer *peer)
-{
-	unsigned long last_rx = READ_ONCE(peer->last_rx);
-	u32 mtu, pmtu;
-
-	mtu = espudp_peer_mtu(peer, &pmtu);
-	if ((mtu && nla_put_u32(msg, ESPUDP_A_PEER_MTU, mtu)) ||
-	    (pmtu && nla_put_u32(msg, ESPUDP_A_PEER_PMTU, pmtu)) ||
-	    put_spis(msg, peer))
-		return -EMSGSIZE;
-	if (last_rx && nla_put_u64_64bit(msg, ESPUDP_A_PEER_LAST_RX,
-					 espudp_stats_ms_since(last_rx), ESPUDP_A_PEER_PAD))
-		return -EMSGSIZE;
-	/* @last_tx starts the keepalive timer, too. */
-	if (espudp_stats_sent(peer->stats) &&
-	    nla_put_u64_64bit(msg, ESPUDP_A_PEER_LAST_TX,
-			      espudp_stats_ms_since(READ_ONCE(peer->last_tx)),
-			      ESPUDP_A_PEER_PAD))
-		return -EMSGSIZE;
-	return espudp_stats_put(msg, ESPUDP_A_PEER_STATS, peer->stats);
-}
-
-static int put_peer(struct sk_buff *msg, u32 portid, u32 seq, struct netlink_callback *cb,
-		    struct espudp_peer *peer, bool all)
-{
-	const struct espudp_sels *sels = sels_of(peer);
-	struct nlattr *nest;
-	unsigned int i;
-	void *hdr;
-
-	hdr = espudp_netlink_put_header(msg, portid, seq, cb, ESPUDP_CMD_PEER_GET);
-	if (!hdr)
-		return -EMSGSIZE;
-	if (espudp_netlink_put_dev(msg, peer->edev->dev))
-		goto cancel;
-	nest = nla_nest_start(msg, ESPUDP_A_PEER);
-	if (!nest || put_settings(msg, peer, all) || put_state(msg, peer))
-		goto cancel;
-	for (i = 0; sels && i < sels->n; i++)
-		if (put_selector(msg, &sels->sel[i]))
-			goto cancel;
-	nla_nest_end(msg, nest);
-	genlmsg_end(msg, hdr);
-	return 0;
-
-cancel:
-	genlmsg_cancel(msg, hdr);
-	return -EMSGSIZE;
-}
-
-static unsigned int peer_size(const struct espudp_peer *peer)
-{
-	const struct espudp_sels *sels = sels_of(peer);
-
-	return GENLMSG_DEFAULT_SIZE + (sels ? sels->n * SELECTOR_SIZE : 0);
-}
-
-int espudp_nl_peer_get_doit(struct sk_buff *skb, struct genl_info *info)
-{
-	struct nlattr *tb[ARRAY_SIZE(espudp_peer_nl_policy)];
-	struct sk_buff *msg = NULL;
-	struct espudp_peer *peer;
-	struct espudp_dev *edev;
-	int err;
-
-	edev = espudp_netlink_begin(info, BIT(ESPUDP_A_PEER));
-	if (IS_ERR(edev))
-		return PTR_ERR(edev);
-	peer = find(edev, info, tb, &id_nest);
-	err = PTR_ERR_OR_ZERO(peer);
-	if (!err) {
-		msg = genlmsg_new(peer_size(peer), GFP_KERNEL);
-		err = msg ? put_peer(msg, info->snd_portid, info->snd_seq, NULL, peer,
-				     espudp_netlink_sees_all(edev, skb)) : -ENOMEM;
-	}
-	err = espudp_netlink_end(info, edev, err);
-	if (!err)
-		return genlmsg_reply(msg, info);
-	nlmsg_free(msg);
-	return err;
-}
-
-/* Where a dump goes on: by id, so that deletions do not matter. */
-struct peer_dump {
-	int ifindex;
-	unsigned long id;
-	bool done;
-};
-
-int espudp_nl_peer_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
-{
-	struct peer_dump *at = (struct peer_dump *)cb->ctx;
-	u32 portid = NETLINK_CB(cb->skb).portid, seq = cb->nlh->nlmsg_seq;
-	struct espudp_peer *peer;
-	struct espudp_dev *edev;
-	bool all;
-	int err = 0;
-
-	edev = espudp_netlink_begin_dump(cb, 0, &at->ifindex);
-	if (IS_ERR(edev))
-		return PTR_ERR(edev);
-	all = espudp_netlink_sees_all(edev, cb->skb);
-	while (!at->done) {
-		peer = xa_find(&edev->peers, &at->id, ULONG_MAX, XA_PRESENT);
-		if (!peer)
-			break;
-		err = put_peer(skb, portid, seq, cb, peer, all);
-		if (err && !skb->len) {
-			err = espudp_netlink_make_room(skb, peer_size(peer));
-			if (!err)
-				err = put_peer(skb, portid, seq, cb, peer, all);
-		}
-		if (err)
-			break;
-		at->done = ++at->id > U32_MAX || !at->id;
-	}
-	espudp_netlink_end_dump(edev);
-	return skb->len ?: err;
 }

@@ -32,7 +32,6 @@ static const struct espudp_netlink_nest new_nest =
 	SA_NEST(BIT_ULL(ESPUDP_A_SA_DRIVER + 1) - 1 - SA_READONLY);
 static const struct espudp_netlink_nest set_nest = SA_NEST(SA_ID | SA_LIFETIMES);
 static const struct espudp_netlink_nest id_nest = SA_NEST(SA_ID);
-static const struct espudp_netlink_nest peer_nest = SA_NEST(BIT_ULL(ESPUDP_A_SA_PEER));
 
 static const struct espudp_netlink_nest reserve_nest = {
 	.policy = espudp_reserve_nl_policy,
@@ -320,12 +319,26 @@ static struct espudp_sa *find(struct espudp_dev *edev, struct genl_info *info,
 		sa = espudp_sa_find_out(peer, spi);
 	} else {
 		return ERR_PTR(espudp_netlink_missing(extack, nest, ESPUDP_A_SA_PEER,
-						      "the SA's peer is missing: an outbound SPI is the peer's"));
+						      "the peer is missing: an outbound SPI is the peer's"));
 	}
 	if (!sa)
 		return ERR_PTR(espudp_netlink_refuse(extack, tb[ESPUDP_A_SA_SPI], -ENOENT,
 						     "no such SA"));
 	return sa;
+}
+
+/**
+ * espudp_netlink_find_sa() - the SA of a request that takes only what names it
+ * @edev: device, locked
+ * @info: request
+ *
+ * Return: SA or an error.
+ */
+struct espudp_sa *espudp_netlink_find_sa(struct espudp_dev *edev, struct genl_info *info)
+{
+	struct nlattr *tb[ARRAY_SIZE(espudp_sa_nl_policy)];
+
+	return find(edev, info, tb, &id_nest);
 }
 
 int espudp_nl_sa_set_doit(struct sk_buff *skb, struct genl_info *info)
@@ -354,200 +367,14 @@ int espudp_nl_sa_set_doit(struct sk_buff *skb, struct genl_info *info)
 
 int espudp_nl_sa_del_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	struct nlattr *tb[ARRAY_SIZE(espudp_sa_nl_policy)];
 	struct espudp_dev *edev;
 	struct espudp_sa *sa;
 
 	edev = espudp_netlink_begin(info, BIT(ESPUDP_A_SA));
 	if (IS_ERR(edev))
 		return PTR_ERR(edev);
-	sa = find(edev, info, tb, &id_nest);
+	sa = espudp_netlink_find_sa(edev, info);
 	if (!IS_ERR(sa))
 		espudp_sa_kill(sa);
 	return espudp_netlink_end(info, edev, PTR_ERR_OR_ZERO(sa));
-}
-
-static int put_u64(struct sk_buff *msg, int attr, u64 value)
-{
-	return nla_put_u64_64bit(msg, attr, value, ESPUDP_A_SA_PAD);
-}
-
-static int put_lifetimes(struct sk_buff *msg, const struct espudp_lifetime *life)
-{
-	if ((life->soft_seconds && put_u64(msg, ESPUDP_A_SA_SOFT_SECONDS, life->soft_seconds)) ||
-	    (life->hard_seconds && put_u64(msg, ESPUDP_A_SA_HARD_SECONDS, life->hard_seconds)) ||
-	    (life->soft_packets && put_u64(msg, ESPUDP_A_SA_SOFT_PACKETS, life->soft_packets)) ||
-	    (life->hard_packets && put_u64(msg, ESPUDP_A_SA_HARD_PACKETS, life->hard_packets)) ||
-	    (life->soft_bytes && put_u64(msg, ESPUDP_A_SA_SOFT_BYTES, life->soft_bytes)) ||
-	    (life->hard_bytes && put_u64(msg, ESPUDP_A_SA_HARD_BYTES, life->hard_bytes)))
-		return -EMSGSIZE;
-	return 0;
-}
-
-/* What a reserved SPI does not have yet. */
-static int put_use(struct sk_buff *msg, const struct espudp_sa *sa)
-{
-	const struct espudp_aead *aead = &sa->aead;
-	bool in = sa->dir == ESPUDP_DIR_IN;
-	unsigned long last = READ_ONCE(sa->last_used);
-
-	if (nla_put_string(msg, ESPUDP_A_SA_ENC, aead->enc) ||
-	    (aead->auth && nla_put_string(msg, ESPUDP_A_SA_AUTH, aead->auth)) ||
-	    nla_put_string(msg, ESPUDP_A_SA_DRIVER, crypto_aead_driver_name(aead->tfm)) ||
-	    nla_put_u16(msg, ESPUDP_A_SA_ICV_BITS, aead->icv * 8) ||
-	    (aead->esn && nla_put_flag(msg, ESPUDP_A_SA_ESN)) ||
-	    (in && nla_put_u32(msg, ESPUDP_A_SA_REPLAY_WINDOW, sa->replay.window)) ||
-	    put_u64(msg, ESPUDP_A_SA_SEQ, in ? READ_ONCE(sa->replay.top) :
-					       atomic64_read(&sa->seq)) ||
-	    put_u64(msg, ESPUDP_A_SA_PACKETS, espudp_sa_packets(sa)) ||
-	    put_u64(msg, ESPUDP_A_SA_BYTES, atomic64_read(&sa->bytes)) ||
-	    (last && put_u64(msg, ESPUDP_A_SA_LAST_USED, espudp_stats_ms_since(last))))
-		return -EMSGSIZE;
-	return espudp_stats_put(msg, ESPUDP_A_SA_STATS, sa->stats);
-}
-
-static int put_sa(struct sk_buff *msg, u32 portid, u32 seq, struct netlink_callback *cb,
-		  const struct espudp_sa *sa)
-{
-	u32 state = READ_ONCE(sa->state);
-	struct nlattr *nest;
-	void *hdr;
-
-	hdr = espudp_netlink_put_header(msg, portid, seq, cb, ESPUDP_CMD_SA_GET);
-	if (!hdr)
-		return -EMSGSIZE;
-	if (espudp_netlink_put_dev(msg, sa->edev->dev))
-		goto cancel;
-	nest = nla_nest_start(msg, ESPUDP_A_SA);
-	if (!nest || nla_put_u32(msg, ESPUDP_A_SA_SPI, be32_to_cpu(sa->spi)) ||
-	    nla_put_u8(msg, ESPUDP_A_SA_DIR, sa->dir) ||
-	    (sa->peer && nla_put_u32(msg, ESPUDP_A_SA_PEER, sa->peer->id)) ||
-	    nla_put_u8(msg, ESPUDP_A_SA_STATE, state) ||
-	    put_u64(msg, ESPUDP_A_SA_AGE, ktime_get_boottime_seconds() - sa->installed) ||
-	    put_lifetimes(msg, &sa->life) ||
-	    (sa->aead.tfm && put_use(msg, sa)))
-		goto cancel;
-	nla_nest_end(msg, nest);
-	genlmsg_end(msg, hdr);
-	return 0;
-
-cancel:
-	genlmsg_cancel(msg, hdr);
-	return -EMSGSIZE;
-}
-
-int espudp_nl_sa_get_doit(struct sk_buff *skb, struct genl_info *info)
-{
-	struct nlattr *tb[ARRAY_SIZE(espudp_sa_nl_policy)];
-	struct sk_buff *msg = NULL;
-	struct espudp_dev *edev;
-	struct espudp_sa *sa;
-	int err;
-
-	edev = espudp_netlink_begin(info, BIT(ESPUDP_A_SA));
-	if (IS_ERR(edev))
-		return PTR_ERR(edev);
-	sa = find(edev, info, tb, &id_nest);
-	err = PTR_ERR_OR_ZERO(sa);
-	if (!err) {
-		msg = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
-		err = msg ? put_sa(msg, info->snd_portid, info->snd_seq, NULL, sa) : -ENOMEM;
-	}
-	err = espudp_netlink_end(info, edev, err);
-	if (!err)
-		return genlmsg_reply(msg, info);
-	nlmsg_free(msg);
-	return err;
-}
-
-/* Where a dump goes on: reserved SPIs without a peer, then the SAs of each
- * peer. Lists have the newest SA first, so that those below @gen remain,
- * whatever was deleted meanwhile.
- */
-struct sa_dump {
-	int ifindex;
-	u32 gen;		/* last one of the current list; 0 for none */
-	bool peers;		/* past the reserved SPIs */
-	bool done;
-	unsigned long peer;
-};
-
-static int dump_list(struct sk_buff *skb, struct netlink_callback *cb,
-		     const struct list_head *sas, struct sa_dump *at)
-{
-	const struct espudp_sa *sa;
-
-	list_for_each_entry(sa, sas, list) {
-		if (at->gen && sa->gen >= at->gen)
-			continue;
-		if (put_sa(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, cb, sa))
-			return -EMSGSIZE;
-		at->gen = sa->gen;
-	}
-	at->gen = 0;
-	return 0;
-}
-
-static int dump_all(struct sk_buff *skb, struct netlink_callback *cb, struct espudp_dev *edev,
-		    struct sa_dump *at)
-{
-	struct espudp_peer *peer;
-	int err = 0;
-
-	if (!at->peers) {
-		err = dump_list(skb, cb, &edev->reserved, at);
-		if (err)
-			return err;
-		at->peers = true;
-	}
-	while (!at->done) {
-		unsigned long id = at->peer;
-
-		peer = xa_find(&edev->peers, &id, ULONG_MAX, XA_PRESENT);
-		if (!peer)
-			break;
-		if (id != at->peer)
-			at->gen = 0;
-		at->peer = id;
-		err = dump_list(skb, cb, &peer->sas, at);
-		if (err)
-			break;
-		at->done = ++at->peer > U32_MAX || !at->peer;
-	}
-	return err;
-}
-
-static int dump_peer(struct sk_buff *skb, struct netlink_callback *cb, struct espudp_dev *edev,
-		     const struct nlattr *id, struct sa_dump *at)
-{
-	struct espudp_peer *peer;
-	int err;
-
-	if (at->done)
-		return 0;
-	peer = espudp_netlink_peer(edev, id, cb->extack);
-	if (IS_ERR(peer))
-		return PTR_ERR(peer);
-	err = dump_list(skb, cb, &peer->sas, at);
-	at->done = !err;
-	return err;
-}
-
-int espudp_nl_sa_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
-{
-	const struct nlattr *nest = espudp_genl_dump_attrs(cb)[ESPUDP_A_SA];
-	struct nlattr *tb[ARRAY_SIZE(espudp_sa_nl_policy)];
-	struct sa_dump *at = (struct sa_dump *)cb->ctx;
-	struct espudp_dev *edev;
-	int err;
-
-	edev = espudp_netlink_begin_dump(cb, BIT(ESPUDP_A_SA), &at->ifindex);
-	if (IS_ERR(edev))
-		return PTR_ERR(edev);
-	err = espudp_netlink_parse(tb, nest, &peer_nest, cb->extack);
-	if (!err)
-		err = tb[ESPUDP_A_SA_PEER] ? dump_peer(skb, cb, edev, tb[ESPUDP_A_SA_PEER], at) :
-					     dump_all(skb, cb, edev, at);
-	espudp_netlink_end_dump(edev);
-	return skb->len ?: err;
 }

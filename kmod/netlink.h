@@ -7,6 +7,8 @@
 struct espudp_dev;
 struct espudp_endpoint;
 struct espudp_peer;
+struct espudp_sa;
+struct espudp_sels;
 
 /* A refusal: words, and the attribute that they are about. */
 #define espudp_netlink_refuse(extack, attr, err, msg) ({		\
@@ -16,8 +18,9 @@ struct espudp_peer;
 
 /* Words about an attribute that should be in @nest; NULL for the top level. */
 #define espudp_netlink_missing(extack, nest, type, msg) ({		\
-	NL_SET_ERR_MSG(extack, msg);					\
-	NL_SET_ERR_ATTR_MISS(extack, nest, type);			\
+	struct netlink_ext_ack *_extack = (extack);			\
+	NL_SET_ERR_MSG(_extack, msg);					\
+	NL_SET_ERR_ATTR_MISS(_extack, nest, type);			\
 	-EINVAL;							\
 })
 
@@ -45,6 +48,8 @@ int espudp_netlink_end(struct genl_info *info, struct espudp_dev *edev, int err)
 struct espudp_dev *espudp_netlink_begin_dump(struct netlink_callback *cb, u32 takes,
 					     int *ifindex);
 void espudp_netlink_end_dump(struct espudp_dev *edev);
+int espudp_netlink_check_top(struct nlattr **attrs, u32 takes, struct netlink_ext_ack *extack);
+bool espudp_netlink_is_creator(const struct espudp_dev *edev, struct sk_buff *req);
 bool espudp_netlink_sees_all(const struct espudp_dev *edev, struct sk_buff *req);
 int espudp_netlink_parse(struct nlattr **tb, const struct nlattr *nest,
 			 const struct espudp_netlink_nest *n,
@@ -57,6 +62,9 @@ int espudp_netlink_make_room(struct sk_buff *msg, unsigned int size);
 
 struct espudp_peer *espudp_netlink_peer(struct espudp_dev *edev, const struct nlattr *id,
 					struct netlink_ext_ack *extack);
+struct espudp_peer *espudp_netlink_find_peer(struct espudp_dev *edev, struct genl_info *info);
+struct espudp_sa *espudp_netlink_find_sa(struct espudp_dev *edev, struct genl_info *info);
+struct espudp_sels *espudp_netlink_sels(const struct espudp_peer *peer);
 int espudp_netlink_get_endpoint(const struct espudp_peer *peer, struct espudp_endpoint *ep,
 				const struct nlattr *local, const struct nlattr *remote,
 				const struct nlattr *port, struct netlink_ext_ack *extack);

@@ -10,8 +10,7 @@
 #include <uapi/linux/espudp.h>
 #include "sa.h"
 
-#ifndef ESPUDP_DROP_NAMES
-#define ESPUDP_DROP_NAMES						\
+#define espudp_drop_name(reason) __print_symbolic(reason,		\
 	{ ESPUDP_DROP_NONE,		"none" },			\
 	{ ESPUDP_DROP_RX_SHORT,		"rx-short" },			\
 	{ ESPUDP_DROP_RX_SPI_RESERVED,	"rx-spi-reserved" },		\
@@ -51,64 +50,60 @@
 	{ ESPUDP_DROP_TX_SEQ_EXHAUSTED,	"tx-seq-exhausted" },		\
 	{ ESPUDP_DROP_TX_EXPIRED,	"tx-expired" },			\
 	{ ESPUDP_DROP_TX_DEFRAG,	"tx-defrag" },			\
-	{ ESPUDP_DROP_TX_DEV_DOWN,	"tx-dev-down" }
-#endif
+	{ ESPUDP_DROP_TX_DEV_DOWN,	"tx-dev-down" })
 
 TRACE_EVENT(espudp_drop,
-	TP_PROTO(const struct net_device *dev, const struct espudp_peer *peer,
-		 const struct espudp_sa *sa, enum espudp_drop reason),
-	TP_ARGS(dev, peer, sa, reason),
-	TP_STRUCT__entry(
-		__array(char, dev, IFNAMSIZ)
-		__field(u32, peer)
-		__field(u32, spi)
-		__field(u32, reason)
-	),
-	TP_fast_assign(
-		strscpy(__entry->dev, dev->name, IFNAMSIZ);
-		__entry->peer = peer ? peer->id : 0;
-		__entry->spi = sa ? be32_to_cpu(sa->spi) : 0;
-		__entry->reason = reason;
-	),
-	TP_printk("dev=%s peer=%u spi=0x%08x reason=%s",
-		  __entry->dev, __entry->peer, __entry->spi,
-		  __print_symbolic(__entry->reason, ESPUDP_DROP_NAMES))
+	    TP_PROTO(const struct net_device *dev, const struct espudp_peer *peer,
+		     const struct espudp_sa *sa, enum espudp_drop reason),
+	    TP_ARGS(dev, peer, sa, reason),
+	    TP_STRUCT__entry(__array(char, dev, IFNAMSIZ)
+			     __field(u32, peer)
+			     __field(u32, spi)
+			     __field(u32, reason)
+	    ),
+	    TP_fast_assign(strscpy(__entry->dev, dev->name, IFNAMSIZ);
+			   __entry->peer = peer ? peer->id : 0;
+			   __entry->spi = sa ? be32_to_cpu(sa->spi) : 0;
+			   __entry->reason = reason;
+	    ),
+	    TP_printk("dev=%s peer=%u spi=0x%08x reason=%s", __entry->dev, __entry->peer,
+		      __entry->spi, espudp_drop_name(__entry->reason))
 );
 
 /* Inner packets of one SA, a batch at a time; seq is the highest so far. */
 DECLARE_EVENT_CLASS(espudp_batch,
-	TP_PROTO(const struct espudp_sa *sa, unsigned int packets, unsigned int len),
-	TP_ARGS(sa, packets, len),
-	TP_STRUCT__entry(
-		__array(char, dev, IFNAMSIZ)
-		__field(u32, peer)
-		__field(u32, spi)
-		__field(u64, seq)
-		__field(u32, packets)
-		__field(u32, len)
-	),
-	TP_fast_assign(
-		strscpy(__entry->dev, sa->edev->dev->name, IFNAMSIZ);
-		__entry->peer = sa->peer->id;
-		__entry->spi = be32_to_cpu(sa->spi);
-		__entry->seq = sa->dir == ESPUDP_DIR_IN ?
-			       READ_ONCE(sa->replay.top) : atomic64_read(&sa->seq);
-		__entry->packets = packets;
-		__entry->len = len;
-	),
-	TP_printk("dev=%s peer=%u spi=0x%08x seq=%llu packets=%u len=%u",
-		  __entry->dev, __entry->peer, __entry->spi, __entry->seq,
-		  __entry->packets, __entry->len)
+		    TP_PROTO(const struct espudp_sa *sa, unsigned int packets,
+			     unsigned int len),
+		    TP_ARGS(sa, packets, len),
+		    TP_STRUCT__entry(__array(char, dev, IFNAMSIZ)
+				     __field(u32, peer)
+				     __field(u32, spi)
+				     __field(u64, seq)
+				     __field(u32, packets)
+				     __field(u32, len)
+		    ),
+		    TP_fast_assign(strscpy(__entry->dev, sa->edev->dev->name, IFNAMSIZ);
+				   __entry->peer = sa->peer->id;
+				   __entry->spi = be32_to_cpu(sa->spi);
+				   __entry->seq = sa->dir == ESPUDP_DIR_IN ?
+						  READ_ONCE(sa->replay.top) :
+						  atomic64_read(&sa->seq);
+				   __entry->packets = packets;
+				   __entry->len = len;
+		    ),
+		    TP_printk("dev=%s peer=%u spi=0x%08x seq=%llu packets=%u len=%u",
+			      __entry->dev, __entry->peer, __entry->spi, __entry->seq,
+			      __entry->packets, __entry->len)
 );
 
 DEFINE_EVENT(espudp_batch, espudp_rx,
-	TP_PROTO(const struct espudp_sa *sa, unsigned int packets, unsigned int len),
-	TP_ARGS(sa, packets, len)
+	     TP_PROTO(const struct espudp_sa *sa, unsigned int packets, unsigned int len),
+	     TP_ARGS(sa, packets, len)
 );
 
 DEFINE_EVENT(espudp_batch, espudp_tx,
-	TP_PROTO(const struct espudp_sa *sa, unsigned int packets, unsigned int len),
-	TP_ARGS(sa, packets, len)
+	     TP_PROTO(const struct espudp_sa *sa, unsigned int packets, unsigned int len),
+	     TP_ARGS(sa, packets, len)
 );
 
 #endif

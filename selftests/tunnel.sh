@@ -12,7 +12,7 @@ L4=10.1.0.1 L6=fd10:1::1 R4=10.2.0.1 R6=fd10:2::1
 # key NAME OCTETS: makes the file $T/NAME, hexadecimal
 key()
 {
-	od -An -N "$2" -tx1 /dev/urandom | tr -d ' \n' >"$T/$1"
+	(umask 077; od -An -N "$2" -tx1 /dev/urandom | tr -d " \n" >"$T/$1")
 }
 
 key gcm 20
@@ -274,7 +274,7 @@ pump_lines()
 # pump_lost NAME: lines of datagrams that were sent and did not arrive
 pump_lost()
 {
-	awk 'NR == FNR { got[$1] = 1; next } !($1 in got)' "$T/$1.got" "$T/$1.sent"
+	awk 'FILENAME ~ /got$/ { got[$1] = 1; next } !($1 in got)' "$T/$1.got" "$T/$1.sent"
 }
 
 # pump_twice NAME: numbers that arrived more than once
@@ -295,4 +295,27 @@ lossless()
 		head -n 5 <<<"$lost"
 		return 1
 	}
+}
+
+##
+# Packets made by hand: SAs without a cipher, whose key inject.py knows
+##
+
+# inject_start: sets INJECT_ALG, the words for `espudp sa add'
+inject_start()
+{
+	coproc INJECT { exec python3 "$SELFTESTS/inject.py"; }
+	(umask 077; python3 "$SELFTESTS/inject.py" key >"$T/inject")
+	# shellcheck disable=SC2034
+	INJECT_ALG="enc null auth sha256 auth-key-file $T/inject"
+}
+
+# inject NS SRC SPORT DST SPI SEQ [bad|keepalive|again|- [COUNT]]: returns when
+# it is sent
+inject()
+{
+	local answer
+
+	echo "$@" >&"${INJECT[1]}"
+	read -rt 60 -u "${INJECT[0]}" answer && [ "$answer" = sent ]
 }

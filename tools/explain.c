@@ -151,6 +151,8 @@ int explain(struct nl *nl, const char *ifname, const struct request *r)
 	struct nl_error e = nl->error; /* asking for hints overwrites it */
 	const char *more;
 
+	if (!strcmp(e.attr, "ifname"))
+		e.attr[0] = 0; /* named already */
 	error_silence(true);
 	more = hint(nl, ifname, &e, r);
 	error_silence(false);

@@ -57,26 +57,41 @@ static void print_transfer(const struct stats *s, const char *indent)
 	print_unknown(&s->o, indent);
 }
 
+static void print_socket(const struct dev *dev, const struct sock *s, bool ipv4,
+			 bool ipv6)
+{
+	print_item("  ", "socket");
+	printf("%s,%s%s%s", names_get(&names_socket_kind, s->kind),
+	       ipv4 ? " IPv4" : "", ipv4 && ipv6 ? " and" : "",
+	       ipv6 ? " IPv6" : "");
+	if (HAS(s, ESPUDP_A_SOCKET_PORT) && s->port != dev->port)
+		printf(", port %u", s->port);
+	if (HAS(s, ESPUDP_A_SOCKET_MARKER))
+		printf(", non-ESP marker: %s",
+		       names_get(&names_marker, s->marker));
+	putchar('\n');
+	print_unknown(&s->o, "    ");
+}
+
+/* The module's own come in pairs, one for each family. */
 static void print_sockets(const struct dev *dev)
 {
-	if (!dev->socket.n)
-		ITEM("  ", "socket", "none; `espudp socket open %s'",
-		     dev->ifname);
+	const struct sock *own = NULL;
+	bool ipv4 = false, ipv6 = false;
+
 	for_each(struct sock, s, &dev->socket) {
-		print_item("  ", "socket");
-		printf("%s, port %u,%s%s%s",
-		       names_get(&names_socket_kind, s->kind),
-		       HAS(s, ESPUDP_A_SOCKET_PORT) ? s->port : dev->port,
-		       s->ipv4 ? " IPv4" : "",
-		       s->ipv4 && s->ipv6 ? " and" : "",
-		       s->ipv6 ? " IPv6" : "");
-		if (s->kind == ESPUDP_SOCKET_KIND_ADOPTED)
-			printf(", non-ESP marker %s",
-			       s->marker == ESPUDP_MARKER_KEEP ? "kept" :
-								 "stripped");
-		putchar('\n');
-		print_unknown(&s->o, "    ");
+		if (s->kind != ESPUDP_SOCKET_KIND_OWN || s->o.unknown.n) {
+			print_socket(dev, s, s->ipv4, s->ipv6);
+			continue;
+		}
+		own = s;
+		ipv4 |= s->ipv4;
+		ipv6 |= s->ipv6;
 	}
+	if (own)
+		print_socket(dev, own, ipv4, ipv6);
+	if (!dev->socket.n)
+		ITEM("  ", "socket", "none; see `espudp help socket'");
 }
 
 /* Settings that are not what a new device has. */
@@ -130,7 +145,7 @@ void print_dev(const struct dev *dev, const struct list *sas)
 		ITEM("  ", "namespace", "moved; the sockets stay where the "
 					"device was created");
 	print_settings(dev);
-	ITEM("  ", "peers", "%u with %u SA%s", dev->peers, dev->sas,
+	ITEM("  ", "peers", "%u, and %u SA%s", dev->peers, dev->sas,
 	     dev->sas == 1 ? "" : "s");
 	print_transfer(&dev->stats, "  ");
 	for_each(struct sa, sa, sas)

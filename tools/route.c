@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,7 +94,8 @@ static int collect(const char *ifname, const struct list *prefixes,
 	for_each(struct prefix, p, prefixes)
 		row_of(rows, p)->peer = true;
 	for_each(struct fib_route, r, &routes)
-		row_of(rows, &r->prefix)->device = true;
+		if (r->protocol != RTPROT_KERNEL) /* fe80::/64 */
+			row_of(rows, &r->prefix)->device = true;
 	for_each(struct fib_route, r, &guards)
 		row_of(rows, &r->prefix)->guard = true;
 	free(routes.v);

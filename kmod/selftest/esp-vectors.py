@@ -161,25 +161,27 @@ def seal(enc, key, auth, auth_key, icv, high, header, iv, text):
 
 
 def emit(name, enc, key, auth, auth_key, icv, high, header, iv, text, sealed):
-    def lines(label, data):
-        data = data.hex()
-        rows = [data[i:i + 64] for i in range(0, len(data), 64)] or [""]
-        print(f"\t\t.{label} =" + "".join(f"\n\t\t\t\"{row}\"" for row in rows) + ",")
+    def octets(label, data):
+        rows = [data[i:i + 12] for i in range(0, len(data), 12)]
+        print(f"\t\t.{label} = {{ {len(data)}, (const u8[]) {{")
+        for row in rows:
+            print("\t\t\t" + ", ".join(f"0x{octet:02x}" for octet in row) + ",")
+        print("\t\t} },")
 
     pad = text[-2]
     assert text[-2 - pad:-2] == bytes(range(1, pad + 1))
     print(f"\t{{\n\t\t.name = \"{name}\",\n\t\t.enc = \"{enc}\",")
     if auth:
         print(f"\t\t.auth = \"hmac({auth})\",")
-    lines("enc_key", key)
+    octets("enc_key", key)
     if auth:
-        lines("auth_key", auth_key)
+        octets("auth_key", auth_key)
     print(f"\t\t.icv_bits = {icv},")
     if high is not None:
         print(f"\t\t.esn = true,\n\t\t.seq_hi = 0x{high:08x},")
     print(f"\t\t.pad = {pad},\n\t\t.next_header = {text[-1]},")
-    lines("payload", text[:-2 - pad])
-    lines("packet", header + iv + sealed)
+    octets("payload", text[:-2 - pad])
+    octets("packet", header + iv + sealed)
     print("\t},")
 
 

@@ -7,19 +7,24 @@
 #include "aead.h"
 #include "check.h"
 
+struct octets {
+	unsigned int len;
+	const u8 *p;
+};
+
 struct vector {
 	const char *name;
 	const char *enc;
 	const char *auth;
-	const char *enc_key;
-	const char *auth_key;
+	struct octets enc_key;
+	struct octets auth_key;
 	unsigned int icv_bits;
 	bool esn;
 	u32 seq_hi;
 	unsigned int pad;
 	u8 next_header;
-	const char *payload;
-	const char *packet;
+	struct octets payload;
+	struct octets packet;
 };
 
 #include "esp-vectors.h"
@@ -132,18 +137,19 @@ static int crypt(const struct espudp_aead *a, bool encrypt, u8 *esp, unsigned in
 	return wait.err;
 }
 
-/* @want is the packet, @buf and @plain are as large. */
-static bool test_crypt(const struct vector *v, const struct espudp_aead *a, unsigned int len,
-		       const u8 *want, u8 *buf, u8 *plain)
+/* @buf and @plain are as large as the packet. */
+static bool test_crypt(const struct vector *v, const struct espudp_aead *a, u8 *buf, u8 *plain)
 {
-	unsigned int n = strlen(v->payload) / 2, head = 8 + a->iv, text = n + v->pad + 2, got, i;
+	unsigned int n = v->payload.len, head = 8 + a->iv, text = n + v->pad + 2;
+	unsigned int len = v->packet.len, got, i;
+	const u8 *want = v->packet.p;
 	u8 next_header;
 	bool good;
 	int err;
 
-	if (!check(len == head + text + a->icv, "%s: length", v->name) ||
-	    !check(!hex2bin(plain, v->payload, n), "%s: payload", v->name))
+	if (!check(len == head + text + a->icv, "%s: length", v->name))
 		return false;
+	memcpy(plain, v->payload.p, n);
 	espudp_esp_trailer(plain + n, v->pad, v->next_header);
 
 	memset(buf, 0xee, len);
@@ -175,34 +181,29 @@ static bool test_crypt(const struct vector *v, const struct espudp_aead *a, unsi
 
 static bool test_vector(const struct vector *v)
 {
-	unsigned int len = strlen(v->packet) / 2;
-	struct espudp_aead_params params = {};
-	u8 enc_key[64], auth_key[64], *buf;
+	const struct espudp_aead_params params = {
+		.enc = v->enc,
+		.auth = v->auth,
+		.enc_key = v->enc_key.p,
+		.auth_key = v->auth_key.p,
+		.enc_key_len = v->enc_key.len,
+		.auth_key_len = v->auth_key.len,
+		.icv_bits = v->icv_bits,
+		.esn = v->esn,
+	};
 	struct netlink_ext_ack extack = {};
 	struct espudp_aead aead = {};
 	bool good;
+	u8 *buf;
 	int err;
 
-	params.enc = v->enc;
-	params.auth = v->auth;
-	params.enc_key = enc_key;
-	params.auth_key = auth_key;
-	params.enc_key_len = strlen(v->enc_key) / 2;
-	params.auth_key_len = v->auth ? strlen(v->auth_key) / 2 : 0;
-	params.icv_bits = v->icv_bits;
-	params.esn = v->esn;
-	buf = kmalloc_array(3, len, GFP_KERNEL);
-	if (!buf || hex2bin(buf, v->packet, len) ||
-	    hex2bin(enc_key, v->enc_key, params.enc_key_len) ||
-	    (v->auth && hex2bin(auth_key, v->auth_key, params.auth_key_len))) {
-		kfree(buf);
+	buf = kmalloc_array(2, v->packet.len, GFP_KERNEL);
+	if (!buf)
 		return check(false, "%s: no memory", v->name);
-	}
-
 	err = espudp_aead_init(&aead, &params, &extack);
 	good = check(!err, "%s: set up: %d, %s", v->name, err, extack._msg);
 	if (good) {
-		good = test_crypt(v, &aead, len, buf, buf + len, buf + 2 * len);
+		good = test_crypt(v, &aead, buf, buf + v->packet.len);
 		good &= test_lengths(&aead, v->name);
 		espudp_aead_free(&aead);
 	}

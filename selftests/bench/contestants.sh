@@ -24,7 +24,7 @@ NAT_PORT=20500
 # shellcheck disable=SC2034
 ciphers_plain=none ciphers_xfrm='gcm128 chacha' ciphers_wireguard=chacha ciphers_espudp='gcm128 chacha'
 
-# name in the crypto API, ICV bits, key and salt
+# name in the crypto API; key and salt
 declare -A aead=([gcm128]='rfc4106(gcm(aes))' [chacha]='rfc7539esp(chacha20,poly1305)')
 declare -A key=(
 	[gcm128]=0x000102030405060708090a0b0c0d0e0f10111213
@@ -99,8 +99,13 @@ xfrm_end()
 	ip -n "$ns" addr add "$inner/32" dev lo
 	ip -n "$ns" route add "$inner_peer" via "$gateway" src "$inner" mtu "$INNER_MTU"
 
-	# SOL_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP
-	nbg "$ns" socat -u "UDP4-RECV:4500,setsockopt-int=17:100:2" /dev/null
+	# shellcheck disable=SC2016
+	nbg "$ns" perl -MSocket=:DEFAULT,IPPROTO_UDP -we '
+		my ($UDP_ENCAP, $UDP_ENCAP_ESPINUDP) = (100, 2);
+		socket(my $s, PF_INET, SOCK_DGRAM, IPPROTO_UDP) or die $!;
+		setsockopt($s, IPPROTO_UDP, $UDP_ENCAP, $UDP_ENCAP_ESPINUDP) or die $!;
+		bind($s, sockaddr_in(4500, INADDR_ANY)) or die $!;
+		sleep'
 	xfrm_sockets+=($!)
 	wait_for 10 something_on_port "$ns" 4500
 }

@@ -7,7 +7,7 @@
 #	about		the machine
 #	crypto		the crypto API alone
 #	probe-*		what the packets of a contestant look like
-#	index		row contestant cipher round drops, one line for each file
+#	index		row contestant cipher round packets drops, one line for each file
 #	ROW-CONTESTANT-CIPHER-ROUND
 #
 # ROWS, CONTESTANTS, CIPHERS, ROUNDS, BYTES, INNER_MTU and OFFLOADS come from
@@ -66,7 +66,7 @@ measure()
 		before=$(drops)
 		if "row_$row" "$T/result"; then
 			cp "$T/result" "$out/$file"
-			echo "$row $contestant $cipher $round $(($(drops) - before))" >>$out/index
+			echo "$row $contestant $cipher $round $count $(($(drops) - before))" >>$out/index
 		else
 			fail "$file: $(tail -c 300 "$T/result" | xargs)"
 		fi
@@ -85,6 +85,9 @@ rm -f $out/{about,crypto,index,failures} $out/probe-*
 	echo "clock $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 	echo "tsc $(dmesg | sed -nE 's/.*tsc: Detected ([0-9.]+) MHz.*/\1/p' | tail -n 1)"
 } >$out/about
+
+# what udev does on a real system: the processor's own crypto modules
+modprobe -qa "$(cat /sys/devices/system/cpu/modalias)"
 
 bench_site
 [[ $CONTESTANTS != *espudp* ]] || load_module

@@ -3,7 +3,8 @@
 #
 # Sourced after contestants.sh: what is measured. Each row of the benchmark is a
 # function row_NAME FILE that measures the contestant which is up, leaves what
-# the program said in FILE, and has its counterpart in report.py.
+# the program said in FILE and how many packets that took in $count. What to read
+# from FILE is in report.py.
 
 # The clock jumps while a virtual machine waits for the host's files: programs
 # run from memory.
@@ -23,11 +24,21 @@ bench_programs()
 	wait_for 20 sh -c '[ -n "$(ip netns exec gateway ss -Hltn sport = 5201)" ]'
 }
 
+# Segments that the client's TCP sent until now.
+segments()
+{
+	n client awk '/^Tcp: [0-9]/ { print $12 }' /proc/net/snmp
+}
+
 # bulk FILE FLOWS OCTETS: the same segments for every contestant
 bulk()
 {
+	local before
+
+	before=$(segments)
 	n client "${iperf3[@]}" -c "$to" -J -M $((INNER_MTU - 40)) -P "$2" -n "$3" \
-		--connect-timeout 10000 --snd-timeout 30000 >"$1"
+		--connect-timeout 10000 --snd-timeout 30000 >"$1" || return 1
+	count=$(($(segments) - before))
 }
 
 row_tcp1()
@@ -45,12 +56,12 @@ probe()
 	table inet probe {
 		counter zero { }
 		counter full { }
-		counter tcp { }
+		counter plain { }
 		chain prerouting {
 			type filter hook prerouting priority -400
 			iifname n0 meta l4proto udp udp checksum 0 counter name zero
 			iifname n0 meta l4proto udp udp checksum != 0 counter name full
-			iifname n0 meta l4proto tcp counter name tcp
+			iifname n0 meta l4proto tcp counter name plain
 		}
 	}
 	EOT

@@ -40,20 +40,18 @@ def words(path):
         return []
 
 
-def read_bulk(path):
+def read_bulk(path, packets):
     """What iperf3 says about a transfer, seen from the receiver."""
-    end = json.loads(path.read_text())
-    start, end = end["start"], end["end"]
+    end = json.loads(path.read_text())["end"]
     received = end["sum_received"]
     return {
         "mbit": received["bytes"] * 8 / received["seconds"] / 1e6,
         "bytes": received["bytes"],
         "seconds": received["seconds"],
-        "mss": start["tcp_mss_default"],
+        "packets": packets,
+        "octets_per_packet": received["bytes"] / packets,
         "retransmits": end["sum_sent"]["retransmits"],
-        # time on the clock for each full segment
-        "ns_per_packet": received["seconds"] * 1e9 / (received["bytes"] /
-                                                      start["tcp_mss_default"]),
+        "ns_per_packet": received["seconds"] * 1e9 / packets,
     }
 
 
@@ -118,9 +116,10 @@ def read_mode(folder):
             "failures": [" ".join(line) for line in words(folder / "failures")]}
 
     repeats = {}
-    for row, contestant, cipher, round_, drops in words(folder / "index"):
+    for row, contestant, cipher, round_, packets, drops in words(folder / "index"):
         try:
-            one = READERS[row](folder / f"{row}-{contestant}-{cipher}-{round_}")
+            one = READERS[row](folder / f"{row}-{contestant}-{cipher}-{round_}",
+                               int(packets))
         except (KeyError, ValueError, ZeroDivisionError) as error:
             mode["failures"].append(f"{row} {contestant} {cipher} {round_}: {error!r}")
             continue
@@ -131,7 +130,7 @@ def read_mode(folder):
             "row": row, "contestant": contestant, "cipher": cipher,
             "mbit": summary([one["mbit"] for one in ones]),
             "ns_per_packet": summary([one["ns_per_packet"] for one in ones]),
-            "mss": ones[0]["mss"],
+            "octets_per_packet": summary([one["octets_per_packet"] for one in ones]),
             "retransmits": sum(one["retransmits"] for one in ones),
             "drops": sum(one["drops"] for one in ones),
             "probe": read_probe(folder / f"probe-{contestant}-{cipher}"),
@@ -177,7 +176,7 @@ def table(lines, align):
 
 
 def show_row(mode, row, unit):
-    lines = [[ROWS[row], "", "Mbit/s", "spread", f"{unit}/packet", "floor", "floor/cost",
+    lines = [[ROWS[row], "", "Mbit/s", "spread", "octets", f"{unit}/packet", "floor", "floor/cost",
               "x xfrm", "retrans", "drops", "outer", "csum", "GRO"]]
     for result in mode["results"]:
         if result["row"] != row:
@@ -188,6 +187,7 @@ def show_row(mode, row, unit):
             CIPHERS.get(result["cipher"], result["cipher"]),
             f"{result['mbit']['median']:,.0f}",
             f"{result['mbit']['spread'] * 100:.0f} %",
+            f"{result['octets_per_packet']['median']:,.0f}",
             f"{result['ns_per_packet']['median']:,.0f}",
             f"{result['floor_ns']:,.0f}" if "floor_ns" in result else "",
             f"{result['floor_over_cost']:.2f}" if "floor_over_cost" in result else "",
@@ -195,7 +195,7 @@ def show_row(mode, row, unit):
             str(result["retransmits"]), str(result["drops"]),
             f"{probe['outer_octets']:,}", probe["checksum"], describe_gro(probe),
         ])
-    table(lines, "<<>>>>>>>>><<")
+    table(lines, "<<>>>>>>>>>><<")
     print()
 
 
