@@ -5,6 +5,7 @@
 VERSION := $(shell cat VERSION)
 CACHE := $(or $(ESPUDP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/espudp)
 PREFIX ?= /usr/local
+BUILD ?= build
 
 ifneq ($(V),1)
 Q := @
@@ -29,24 +30,103 @@ debug := $(filter 1,$(DEBUG))
 of_kernel = release=$$(sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' \
 	"$(KDIR)/include/generated/utsrelease.h" 2>/dev/null); [ -n "$$release" ] || { \
 	echo "no kernel headers in '$(KDIR)': set KVER or KDIR" >&2; exit 1; }; \
-	out=build/$$release$(debug:%=-debug)
+	out=$(BUILD)/$$release$(debug:%=-debug)
 
-.PHONY: all
-all: module tool
+# What a kernel for testing is there for: a debug build of the module.
+for_tests = $(Q)$(MAKE) module KVER=$(1) DEBUG=1
+
+helpers := $(patsubst selftests/helpers/%.c,$(BUILD)/helpers/%,$(wildcard selftests/helpers/*.c))
+source := Kbuild VERSION kmod uapi
+dkms_tree = $(DESTDIR)/usr/src/espudp-$(VERSION)
+dkms_hooks = $(addprefix $(DESTDIR)/etc/kernel/,postinst.d/espudp header_postinst.d/espudp)
+
+all: module tool ## the module and the tool
 
 # Built on a farm of links, so that objects for several kernels live side by side.
-.PHONY: module
-module: $(cached:%=kernel-%)
+module: $(cached:%=kernel-%) ## the module, in build/<release>/ (DEBUG=1: build/<release>-debug/)
 	$(Q)$(of_kernel); mkdir -p $$out && find $$out -xtype l -delete && \
-	cp -rsf $(addprefix $(CURDIR)/,Kbuild VERSION kmod uapi) $$out && \
+	cp -rsf $(addprefix $(CURDIR)/,$(source)) $$out && \
 	$(MAKE) -C "$(KDIR)" M="$(CURDIR)/$$out" $(if $(debug),ESPUDP_DEBUG=y) modules && \
 	echo "module: $$out/espudp.ko"
 
-.PHONY: kernel-%
-kernel-%:
+$(cached:%=kernel-%): kernel-%:
 	$(Q)selftests/vm/kernel --cached $* >/dev/null
 
-.PHONY: tool
-tool:
-	$(Q)$(MAKE) -C tools O=$(CURDIR)/build/tools
-	@echo "tool: build/tools/espudp"
+tool: ## the tool, in build/tools/
+	$(Q)$(MAKE) -C tools O=$(CURDIR)/$(BUILD)/tools
+	@echo "tool: $(BUILD)/tools/espudp"
+
+helpers: $(helpers)
+
+$(BUILD)/helpers/%: selftests/helpers/%.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -O2 -g -Wall -Wextra -pthread -o $@ $<
+
+prepare: ## install the tools that tests need, unpack kernels into the cache
+	$(Q)selftests/vm/host
+	$(Q)for kernel in 6.1 6.12; do selftests/vm/kernel $$kernel >/dev/null || exit; done
+
+demo: prepare tool ## client, NAT and gateway: traffic through a tunnel, shown
+	$(call for_tests,6.12)
+	$(Q)selftests/vm/run --kernel 6.12 --timeout 120 -- selftests/demo.sh
+
+check: prepare tool helpers ## all tests on 6.1 and 6.12 (KERNEL=, TESTS=, FULL=1, V=1)
+	$(call for_tests,6.1)
+	$(call for_tests,6.12)
+	$(Q)$(MAKE) -C tools O=$(CURDIR)/$(BUILD)/tools check
+	$(Q)selftests/run
+
+check-debug: prepare tool helpers ## all tests on the debug kernel (TIER=short)
+	$(Q)selftests/vm/kernel debug >/dev/null
+	$(call for_tests,debug)
+	$(Q)KERNEL=debug selftests/run
+
+bench: prepare ## compare with plain TCP, xfrm and WireGuard
+	$(Q)selftests/bench/bench.sh
+
+lint: prepare ## static checks of all that is here
+	$(Q)selftests/lint
+
+install: all ## the module and the tool (DESTDIR, PREFIX=/usr/local)
+	$(Q)$(of_kernel); \
+	install -D -m 644 $$out/espudp.ko $(DESTDIR)/lib/modules/$$release/updates/espudp.ko
+	$(Q)$(MAKE) -C tools O=$(CURDIR)/$(BUILD)/tools PREFIX=$(PREFIX) install
+ifeq ($(DESTDIR),)
+	$(Q)$(of_kernel); depmod $$release
+endif
+
+uninstall: ## remove them
+	$(Q)$(of_kernel); rm -f $(DESTDIR)/lib/modules/$$release/updates/espudp.ko
+	$(Q)$(MAKE) -C tools O=$(CURDIR)/$(BUILD)/tools PREFIX=$(PREFIX) uninstall
+ifeq ($(DESTDIR),)
+	$(Q)$(of_kernel); depmod $$release
+endif
+
+dkms-install: ## the module by DKMS, for this and later kernels (DESTDIR)
+	$(Q)rm -rf $(dkms_tree) && mkdir -p $(dkms_tree)
+	$(Q)cp -r $(source) $(dkms_tree)
+	$(Q)sed 's/@VERSION@/$(VERSION)/' dkms.conf >$(dkms_tree)/dkms.conf
+	$(Q)for hook in $(dkms_hooks); do install -D -m 755 dkms.hook $$hook || exit; done
+ifeq ($(DESTDIR),)
+	$(Q)dkms install -m espudp -v $(VERSION)
+endif
+
+dkms-uninstall: ## remove it
+ifeq ($(DESTDIR),)
+	$(Q)! dkms status -m espudp -v $(VERSION) | grep -q . || \
+		dkms remove -m espudp -v $(VERSION) --all
+endif
+	$(Q)rm -rf $(dkms_tree) $(dkms_hooks)
+
+clean: ## remove build/
+	$(Q)rm -rf $(BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 17 | sed 's/^/  /'
+	@echo
+	@echo "  KVER=RELEASE|6.1|6.12|debug or KDIR=DIR  the kernel to build for [the running one]"
+	@echo "  DEBUG=1  W=1  C=1|2  V=1                 debug build, warnings, sparse, commands"
+	@echo "  ESPUDP_CACHE=DIR                         kernels and sources [~/.cache/espudp]"
+
+.PHONY: all module $(cached:%=kernel-%) tool helpers prepare demo check check-debug bench lint \
+	install uninstall dkms-install dkms-uninstall clean help

@@ -51,8 +51,9 @@ free:
 
 static void __exit espudp_exit(void)
 {
-	espudp_netlink_exit();
+	/* Devices may send events until the last one is gone. */
 	espudp_dev_exit();
+	espudp_netlink_exit();
 	espudp_fault_exit();
 	free_spares();
 	pr_info("espudp: unloaded\n");

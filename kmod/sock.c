@@ -173,6 +173,8 @@ int espudp_sock_open(struct espudp_dev *edev, bool v4, bool v6, u16 port,
 		err = open_one(edev, false, port, &es4);
 	if (!err && v6)
 		err = open_one(edev, true, port, &es6);
+	if (err == -EAFNOSUPPORT && es4)	/* a host without IPv6 */
+		err = 0;
 	if (err) {
 		if (es4)
 			sock_close(es4);

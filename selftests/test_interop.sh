@@ -12,11 +12,13 @@
 #   10.1.4.1, fd10:1:4::1   in IPv4         10.2.4.1, fd10:2:4::1
 #   10.1.6.1, fd10:1:6::1   in IPv6         10.2.6.1, fd10:2:6::1
 #
+# Times in a row's line: set-up, then UDP + TCP of each cell.
+# ONLY: an extended regular expression; rows that match.
 # FULL: all of it; else each algorithm once, with two of the four family
 # combinations in turn.
 #
 # KERNELS: 6.1 6.12 debug
-# TIMEOUT: 600
+# TIMEOUT: 1200
 # DEBUG-TIER: short
 
 . "$(dirname "$0")/lib.sh"
@@ -173,7 +175,8 @@ install_row()
 		[ "$window" != 0 ] || window=32
 		[ "$our_window" != 0 ] || our_window=8192
 	fi
-	flags="replay-window $window"
+	# af-unspec: inner packets of either family
+	flags="replay-window $window flag af-unspec"
 	[ "$esn" = - ] || flags+=' flag esn'
 	windows="$window/$our_window"
 
@@ -231,7 +234,8 @@ config_ms=0 udp_ms=0 tcp_ms=0
 # run_row INDEX CELL...
 run_row()
 {
-	local index=$1 enc key auth auth_key icv esn outers='' cell name word a b bad='' line='' start
+	local index=$1 enc key auth auth_key icv esn outers='' cell name word a b bad='' line=''
+	local start config times=''
 
 	shift
 	read -r enc key auth auth_key icv esn <<<"${rows[index]}"
@@ -249,7 +253,8 @@ run_row()
 		nok "xfrm and espudp agree: $name" "$(cat "$T/install")"
 		return
 	}
-	config_ms=$((config_ms + $(ms) - start))
+	config=$(($(ms) - start))
+	config_ms=$((config_ms + config))
 	for cell; do
 		cell_line "$cell" >&"${EXCHANGE[1]}"
 		read -r -t 300 -u "${EXCHANGE[0]}" cell word a b || {
@@ -258,6 +263,7 @@ run_row()
 		}
 		if [ "$word" = ok ]; then
 			line+=" $cell ok"
+			times+=" $a+$b"
 			udp_ms=$((udp_ms + a))
 			tcp_ms=$((tcp_ms + b))
 		else
@@ -266,8 +272,7 @@ run_row()
 		fi
 		cells=$((cells + 1))
 	done
-	start=$(($(ms) - start))
-	printf -v line '%-44s window %-9s%s %5d ms' "$name" "$windows" "$line" $start
+	printf -v line '%-44s window %-9s%s   %s ms' "$name" "$windows" "$line" "$config$times"
 	diag "$line"
 	if [ -z "$bad" ]; then
 		ok "xfrm and espudp agree: $name"
@@ -319,13 +324,16 @@ if [ -n "${DEBUG_KERNEL-}" ] || [ -z "${FULL-}" ]; then
 	if [ -n "${FULL-}" ]; then
 		rows=("${rows[@]}" "${rows[@]/% -/ esn}")
 	else
-		for ((i = 1; i < ${#rows[@]}; i += 2)); do
-			rows[i]=${rows[i]/% -/ esn}
+		for i in "${!rows[@]}"; do
+			[ $((i / 2 % 2)) = 0 ] || rows[i]=${rows[i]/% -/ esn}
 		done
 	fi
 else
 	add_rows -
 	add_rows esn
+fi
+if [ -n "${ONLY-}" ]; then
+	mapfile -t rows < <(printf '%s\n' "${rows[@]}" | grep -E "$ONLY")
 fi
 check "the table of algorithms was read" test "${#encs[@]}.${#auths[@]}" = 8.5
 setup

@@ -56,8 +56,10 @@ gateway_up()
 # to the gateway from the new port, in nanoseconds
 change_mapping()
 {
+	nat_ports=$((nat_ports + 1000))
+	nat_masquerade		# for new mappings; the old one goes on
 	date +%s%N >"$T/change$1"
-	nat_change_port
+	n nat conntrack -F 2>/dev/null
 	echo "$nat_ports" >"$T/ports$1"
 	wait_for 10 mapped_within "$nat_ports"
 }
@@ -93,9 +95,14 @@ within_windows()
 	for i in 1 2 3; do
 		windows+=("$(cat "$T/change$i")" "$(first_from "$(cat "$T/ports$i")")")
 	done
-	diag "lost of $1: $(pump_lost "$1" | wc -l)," "windows of $(awk -v w="${windows[*]}" '
-		BEGIN { split(w, t); for (i = 1; i < 6; i += 2)
-			printf "%d ms ", (t[i + 1] - t[i]) / 1000000 }')and $(($2 / 1000)) us"
+	awk -v w="${windows[*]}" -v rtt="$2" -v lost="$(pump_lost "$1" | wc -l)" '
+		BEGIN {
+			split(w, t)
+			printf "%d lost; from change to next packet", lost
+			for (i = 1; i < 6; i += 2)
+				printf " %d ms,", (t[i + 1] - t[i]) / 1000000
+			printf " round trip %.1f ms\n", rtt / 1000000
+		}' >"$T/windows"
 	pump_lost "$1" | awk -v w="${windows[*]}" -v rtt="$2" '
 		BEGIN { split(w, t) }
 		{
@@ -141,6 +148,7 @@ traffic_over_changes()
 	check "IPv$1: uplink nothing is lost" lossless up
 	check "IPv$1: downlink nothing is lost but what was sent between a change and the client's next packet plus one round trip" \
 		within_windows down "$rtt"
+	diag "IPv$1: $(cat "$T/windows")"
 	check "IPv$1: nothing arrives twice" is "$(pump_twice up)$(pump_twice down)" ""
 	check "IPv$1: there were no more mapping events than changes" event_is '.type == "mapping"' 3
 }
@@ -164,6 +172,7 @@ fi
 ##
 inject_start
 addr nat n1 203.0.113.3/24
+n nat nft delete table inet nat
 
 # roamer ROAMING [SPI]: peer 2, at the NAT's port 1000
 roamer()
@@ -295,6 +304,7 @@ n gateway espudp peer del espudp0 2
 n gateway espudp peer del espudp0 1
 ns_del client
 ns_add client
+nat_masquerade
 veth client c0 nat n0
 addr client c0 192.168.1.2/24 fd01::2/64
 addr nat n0 192.168.1.1/24 fd01::1/64

@@ -15,6 +15,7 @@ struct apply {
 	struct list devs, peers, sas; /* as they are */
 	struct list plans;
 	struct list undo;
+	unsigned int kept_keys; /* SAs whose keys the file has, and may differ */
 	struct protect protect;
 };
 

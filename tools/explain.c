@@ -131,9 +131,7 @@ static const char *hint(struct nl *nl, const char *ifname,
 	int err = e->err;
 
 	if (r && r->cmd == ESPUDP_CMD_SOCKET_ATTACH && err == EADDRINUSE)
-		return format("port %u is taken; the socket of an IKE daemon "
-			      "can be adopted, see `espudp help socket'",
-			      r->port);
+		return format("for port %u see `espudp socket adopt'", r->port);
 	if (r && r->cmd == ESPUDP_CMD_SA_NEW && err == EEXIST && r->sa) {
 		text = hint_spi(nl, ifname, r->sa);
 		return *text ? text : hint_errno(ifname, e);

@@ -160,6 +160,7 @@ enum field_flags {
 	F_PORT = 1 << 3,  /* an address that may carry the port, the next field */
 	F_LINK = 1 << 4,  /* index of a network device */
 	F_CHECK = 1 << 5, /* sent, but not a setting that words name */
+	F_ZERO = 1 << 6,  /* 0 says as much as leaving it out */
 };
 
 struct set;

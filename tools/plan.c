@@ -73,7 +73,7 @@ bool plan_keeps_sa(const struct apply *a, const struct sa *sa)
 /* Keys cannot be read back, so an SA cannot be put back either: it is never
  * replaced.
  */
-static int check_old_sa(const struct apply *a, const struct conf_sa *s,
+static int check_old_sa(struct apply *a, const struct conf_sa *s,
 			const struct sa *old)
 {
 	unsigned int icv = HAS(&s->sa, ESPUDP_A_SA_ICV_BITS) ?
@@ -91,12 +91,11 @@ static int check_old_sa(const struct apply *a, const struct conf_sa *s,
 		 s->sa.replay_window != old->replay_window)
 		what = "ReplayWindow";
 	if (what)
-		return error("SA %s 0x%08x is installed with another %s: a "
-			     "changed SA needs a new SPI",
+		return error("SA %s 0x%08x is installed already and differs "
+			     "(%s): a changed SA needs a new SPI",
 			     names_get(&names_dir, old->dir), old->spi, what);
-	if (!a->sync && (s->key || s->auth_key))
-		note("SA %s 0x%08x is installed already and stays; its key is "
-		     "not compared", names_get(&names_dir, old->dir), old->spi);
+	if (s->key || s->auth_key)
+		a->kept_keys++;
 	return OK;
 }
 

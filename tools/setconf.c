@@ -46,6 +46,10 @@ static int change(struct apply *a)
 	else
 		ret = apply_deletions(a);
 	protect_end(&a->protect, ret != OK);
+	if (!ret && !a->sync && a->kept_keys)
+		note("%s: %u SAs were installed already and stay; their keys "
+		     "cannot be compared with the file's", a->ifname,
+		     a->kept_keys);
 	free(prefixes.v);
 	return ret;
 }

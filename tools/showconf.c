@@ -41,9 +41,7 @@ static const char *value(const struct field *f, const void *obj)
 	}
 }
 
-/* Every setting that is there and has a name in files; zero lifetimes, flags
- * and names that are empty say nothing.
- */
+/* Every setting that is there, has a name in files, and says something. */
 static void print_fields(const struct set *set, const void *obj)
 {
 	for (size_t i = 0; i < set->n; i++) {
@@ -54,8 +52,7 @@ static void print_fields(const struct set *set, const void *obj)
 			continue;
 		if (f->type == F_STRING && !CFIELD(obj, f, char))
 			continue;
-		if (set == &set_sa && f->flags & F_OFF &&
-		    !field_number(obj, f))
+		if (f->flags & F_ZERO && !field_number(obj, f))
 			continue;
 		printf("%s = %s\n", f->conf, value(f, obj));
 	}

@@ -190,9 +190,11 @@ static const struct {
 	{ "extension header too long", IP6("00", "0010") "1102010400000000" UDP, false },
 	{ "extension header cut", IP6("00", "0004") "11000104", false },
 	{ "15 extension headers", IP6("3c", "0080")
-	  OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT "1100010400000000" UDP, true, 17, false, true },
+	  OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT "1100010400000000" UDP,
+	  true, 17, false, true },
 	{ "16 extension headers", IP6("3c", "0088")
-	  OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT "1100010400000000" UDP, false },
+	  OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT OPT "1100010400000000" UDP,
+	  false },
 };
 
 /* @paged leaves only half of the packet in the linear part. */

@@ -59,7 +59,7 @@ for mode in $modes; do
 	mkdir -p "$raw/$mode"
 	echo "bench: kernel $KERNEL, mode $mode" >&2
 	printf '%s\n' "${settings[@]}" | sed '/^--env$/d; s/=/ /' >"$raw/$mode/settings"
-	"$here/../vm/run" --kernel "$kernel" "${machine[@]}" --timeout "${TIMEOUT:-1800}" \
+	"$here/../vm/run" --kernel "$KERNEL" "${machine[@]}" --timeout "${TIMEOUT:-1800}" \
 		--results "$raw/$mode" --log "$raw/$mode/console" "${settings[@]}" \
 		-- "$here/guest.sh" >&2
 	reports+=("$raw/$mode")

@@ -158,8 +158,11 @@ wireguard_down()
 	ip -n gateway link del tun0
 }
 
+# without link-local addresses, whose chatter would be counted as drops
 tun_up()
 {
+	ip -n client link set tun0 addrgenmode none &&
+	ip -n gateway link set tun0 addrgenmode none &&
 	ip -n client addr add 10.0.0.1/32 dev tun0 &&
 	ip -n client link set tun0 up &&
 	ip -n client route replace 10.0.0.2 dev tun0 src 10.0.0.1 &&

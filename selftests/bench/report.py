@@ -40,18 +40,23 @@ def words(path):
         return []
 
 
-def read_bulk(path, packets):
+def read_bulk(path, packets, settings):
     """What iperf3 says about a transfer, seen from the receiver."""
     end = json.loads(path.read_text())["end"]
     received = end["sum_received"]
+
+    # addresses, ports, timestamps; the receiver stops before the last packets
+    segment = int(settings["INNER_MTU"]) - 52
+    if not 0.7 * segment < received["bytes"] / packets < 1.01 * segment:
+        raise ValueError(f"{received['bytes']} octets in {packets} segments, "
+                         f"which are not {segment} octets long")
     return {
         "mbit": received["bytes"] * 8 / received["seconds"] / 1e6,
         "bytes": received["bytes"],
         "seconds": received["seconds"],
         "packets": packets,
-        "octets_per_packet": received["bytes"] / packets,
         "retransmits": end["sum_sent"]["retransmits"],
-        "ns_per_packet": received["seconds"] * 1e9 / packets,
+        "ns_per_packet": received["seconds"] * 1e9 * segment / received["bytes"],
     }
 
 
@@ -119,7 +124,7 @@ def read_mode(folder):
     for row, contestant, cipher, round_, packets, drops in words(folder / "index"):
         try:
             one = READERS[row](folder / f"{row}-{contestant}-{cipher}-{round_}",
-                               int(packets))
+                               int(packets), mode["settings"])
         except (KeyError, ValueError, ZeroDivisionError) as error:
             mode["failures"].append(f"{row} {contestant} {cipher} {round_}: {error!r}")
             continue
@@ -130,7 +135,6 @@ def read_mode(folder):
             "row": row, "contestant": contestant, "cipher": cipher,
             "mbit": summary([one["mbit"] for one in ones]),
             "ns_per_packet": summary([one["ns_per_packet"] for one in ones]),
-            "octets_per_packet": summary([one["octets_per_packet"] for one in ones]),
             "retransmits": sum(one["retransmits"] for one in ones),
             "drops": sum(one["drops"] for one in ones),
             "probe": read_probe(folder / f"probe-{contestant}-{cipher}"),
@@ -176,7 +180,7 @@ def table(lines, align):
 
 
 def show_row(mode, row, unit):
-    lines = [[ROWS[row], "", "Mbit/s", "spread", "octets", f"{unit}/packet", "floor", "floor/cost",
+    lines = [[ROWS[row], "", "Mbit/s", "spread", f"{unit}/packet", "floor", "floor/cost",
               "x xfrm", "retrans", "drops", "outer", "csum", "GRO"]]
     for result in mode["results"]:
         if result["row"] != row:
@@ -187,7 +191,6 @@ def show_row(mode, row, unit):
             CIPHERS.get(result["cipher"], result["cipher"]),
             f"{result['mbit']['median']:,.0f}",
             f"{result['mbit']['spread'] * 100:.0f} %",
-            f"{result['octets_per_packet']['median']:,.0f}",
             f"{result['ns_per_packet']['median']:,.0f}",
             f"{result['floor_ns']:,.0f}" if "floor_ns" in result else "",
             f"{result['floor_over_cost']:.2f}" if "floor_over_cost" in result else "",
@@ -195,7 +198,7 @@ def show_row(mode, row, unit):
             str(result["retransmits"]), str(result["drops"]),
             f"{probe['outer_octets']:,}", probe["checksum"], describe_gro(probe),
         ])
-    table(lines, "<<>>>>>>>>>><<")
+    table(lines, "<<>>>>>>>>><<")
     print()
 
 
@@ -241,9 +244,10 @@ def main():
         not any(mode["failures"] for mode in modes.values())
 
     print()
-    print("Client - NAT (masquerading) - gateway: three namespaces joined by veth. One packet is "
-          "one full\nsegment; floor is plain TCP plus the crypto API's cost to encrypt and to "
-          "decrypt it; outer is the\nmean size in octets of what the client hands to the wire.")
+    print("Client - NAT (masquerading) - gateway: three namespaces joined by veth.\n"
+          "A packet is a full TCP segment; floor is plain TCP's cost of one plus the crypto API's to\n"
+          "encrypt and decrypt it; outer is the mean size in octets of what the client hands to\n"
+          "the wire; GRO is packets into and out of it at the gateway.")
     print()
     for name, mode in modes.items():
         show(name, mode)
