@@ -264,6 +264,12 @@ def moved(before, after):
     return {key: value for key, value in result.items() if value}
 
 
+def received(before, after):
+    """What was counted on the receiving side, in packets."""
+    return {key: count for key, count in moved(before, after).items()
+            if key.startswith("rx-") and key != "rx-bytes"}
+
+
 def sa_add(name, dev, peer, direction, esp, *words, check=True):
     words = ["espudp", "sa", "add", dev, peer, direction, "spi", hex(esp.spi), "enc", esp.enc,
              *esp.tool_words(), *words]

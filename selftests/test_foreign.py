@@ -33,7 +33,7 @@ import time
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 import forge
-from forge import Esp, check, moved, n, n_spawn, netns, read_all, run, settle, udp
+from forge import Esp, check, moved, n, n_spawn, netns, read_all, received, run, settle, udp
 
 rng = random.Random(43284)
 COUNT = 24              # ESP packets in a file
@@ -96,11 +96,12 @@ def one_way(description, method, where, file, out):
         problem = str(error)
     got = read_all(out, 5, COUNT) if file.valid else \
         forge.wait_for(5, lambda: moved(before, forge.stats("b")).get("rx-auth", 0) >= COUNT)
-    change = moved(before, settle("b"))
+    after = settle("b")
+    change = moved(before, after)
     if file.valid:
         arrived = sorted(got) == sorted(file.payloads)
     else:
-        arrived = change == {"rx-auth": COUNT}
+        arrived = received(before, after) == {"rx-auth": COUNT}
     same = file.unchanged()
     check(f"{description}: {'all are delivered' if file.valid else 'all are refused'}, "
           "and the file is unchanged", arrived and same and not problem,

@@ -33,6 +33,7 @@ fi
 octets=262144
 
 declare -A outer=([a4]=198.51.100.1 [b4]=198.51.100.2 [a6]=2001:db8:2::1 [b6]=2001:db8:2::2)
+declare -A remote=([4]=198.51.100.1:4500 [6]=[2001:db8:2::1]:4500)
 xfrm_windows=(0 32 64 1024 4096)
 our_windows=(0 32 64 1024 8192)
 
@@ -107,17 +108,6 @@ sample_rows()
 ##
 # Configuration
 ##
-random_hex()
-{
-	local n=$1
-
-	hex=''
-	while [ ${#hex} -lt $((n * 2)) ]; do
-		printf -v hex '%s%08x' "$hex" "$SRANDOM"
-	done
-	hex=${hex:0:n*2}
-}
-
 setup()
 {
 	local o
@@ -141,12 +131,6 @@ setup()
 	done)
 	EOT
 	addr b espudp0 10.2.4.1/32 10.2.6.1/32 fd10:2:4::1/128 fd10:2:6::1/128
-	n b espudp socket open espudp0
-	for o in 4 6; do
-		n b espudp peer add espudp0 id $o name "peer$o" local "${outer[b$o]}" remote "${outer[a$o]}" \
-			selector local "10.2.$o.0/24" remote "10.1.$o.0/24" \
-			selector local "fd10:2:$o::/48" remote "fd10:1:$o::/48" >/dev/null
-	done
 	ping_outer
 	mtu=$(cat_mtu)
 }
@@ -163,11 +147,55 @@ ping_outer()
 	n a ping -q -c 1 -w 5 "${outer[b6]}" >/dev/null
 }
 
-# install_row OUTER...: fresh keys and SPIs for $enc, $key ... at both ends
+# key_file NAME OCTETS: a fresh key, also in $hex
+key_file()
+{
+	hex=''
+	while [ ${#hex} -lt $(($2 * 2)) ]; do
+		printf -v hex '%s%08x' "$hex" "$SRANDOM"
+	done
+	hex=${hex:0:$2*2}
+	echo "$hex" >"$T/$1"
+}
+
+# sa_pair OUTER: SAs of both directions with fresh keys and SPIs, added to $conf
+# for the tool and to $batch for ip
+sa_pair()
+{
+	local o=$1 dir src dst alg
+
+	for dir in in out; do
+		spi=$((spi + 1))
+		src=${outer[a$o]} dst=${outer[b$o]}
+		[ $dir = in ] || src=${outer[b$o]} dst=${outer[a$o]}
+		conf+="[SA]
+Direction = $dir
+SPI = $spi
+Encryption = $enc
+ICV = $icv
+"
+		[ "$esn" = - ] || conf+="ESN = yes"$'\n'
+		[ $dir = out ] || conf+="ReplayWindow = $our_window"$'\n'
+		key_file $spi.key "$key"
+		[ "$key" = 0 ] || conf+="KeyFile = $spi.key"$'\n'
+		if [ "$auth" = - ]; then
+			alg="aead $enc 0x$hex $icv"
+		else
+			alg="enc $enc ${hex:+0x}${hex:-\"\"}"
+			key_file $spi.auth "$auth_key"
+			alg+=" auth-trunc $auth 0x$hex $icv"
+			conf+="Authentication = $auth"$'\n'"AuthKeyFile = $spi.auth"$'\n'
+		fi
+		batch+="xfrm state add src $src dst $dst proto esp spi $spi reqid $o mode tunnel "
+		batch+="$flags $alg encap espinudp 4500 4500 0.0.0.0"$'\n'
+	done
+}
+
+# install_row OUTER...: SAs of $enc, $key and so on at both ends, the old ones go
 spi=4096
 install_row()
 {
-	local o dir key_hex auth_hex xfrm='' flags src dst alg args
+	local o conf batch='xfrm state flush'$'\n' flags
 	local window=${xfrm_windows[spi % ${#xfrm_windows[@]}]}
 	local our_window=${our_windows[(spi / 3) % ${#our_windows[@]}]}
 
@@ -179,37 +207,24 @@ install_row()
 	flags="replay-window $window flag af-unspec"
 	[ "$esn" = - ] || flags+=' flag esn'
 	windows="$window/$our_window"
-
-	n b espudp flush espudp0 sas
-	for o; do
-		for dir in in out; do
-			spi=$((spi + 1))
-			random_hex "$key"
-			key_hex=$hex
-			random_hex "$auth_key"
-			auth_hex=$hex
-			if [ $dir = in ]; then
-				src=${outer[a$o]} dst=${outer[b$o]}
-			else
-				src=${outer[b$o]} dst=${outer[a$o]}
-			fi
-			args=(enc "$enc" spi "$spi")
-			if [ "$auth" = - ]; then
-				alg="aead $enc 0x$key_hex $icv"
-				args+=(key-file - icv "$icv")
-			else
-				alg="enc $enc ${key_hex:+0x}$key_hex auth-trunc $auth 0x$auth_hex $icv"
-				[ -n "$key_hex" ] || alg="enc $enc \"\" auth-trunc $auth 0x$auth_hex $icv"
-				[ "$key" = 0 ] || args+=(key-file -)
-				args+=(auth "$auth" auth-key-file - icv "$icv")
-			fi
-			[ "$esn" = - ] || args+=(esn)
-			[ $dir = out ] || args+=(replay-window "$our_window")
-			xfrm+="xfrm state add src $src dst $dst proto esp spi $spi reqid $o mode tunnel $flags $alg encap espinudp 4500 4500 0.0.0.0"$'\n'
-			printf "%s\n" ${key_hex:+"$key_hex"} ${auth_hex:+"$auth_hex"} | n b espudp sa add espudp0 "$o" "$dir" "${args[@]}" || return 1
-		done
+	conf="[Device]
+Listen = own
+OuterChecksum = $csum
+"
+	for o in 4 6; do
+		conf+="[Peer]
+Name = peer$o
+Local = ${outer[b$o]}
+Remote = ${remote[$o]}
+Roaming = off
+Selector = local 10.2.$o.0/24 remote 10.1.$o.0/24
+Selector = local fd10:2:$o::/48 remote fd10:1:$o::/48
+"
+		[[ $* != *$o* ]] || sa_pair $o
 	done
-	printf 'xfrm state flush\n%s' "$xfrm" | ip -n a -batch -
+	echo "$conf" >"$T/conf"
+	echo "$batch" >"$T/batch"
+	n b espudp syncconf espudp0 "$T/conf" && ip -n a -batch "$T/batch"
 }
 
 ##
@@ -284,11 +299,11 @@ run_row()
 
 run_matrix()
 {
-	local combos=(4in4 6in6 6in4 4in6 6in6 4in4 4in6 6in4) csums=(auto zero) i j
+	local combos=(4in4 6in6 6in4 4in6 6in6 4in4 4in6 6in4) csums=(auto zero) csum i j
 
 	for i in "${!rows[@]}"; do
-		# checksums of IPv4 datagrams make another path of each end
-		[ $((i % 8)) != 0 ] || n b espudp set espudp0 outer-csum "${csums[i / 8 % 2]}"
+		# without checksums, each packet is a datagram of its own
+		csum=${csums[i / 4 % 2]}
 		if [ -n "${FULL-}" ]; then
 			run_row "$i" 4in4 4in6 6in4 6in6
 		elif [ -n "${DEBUG_KERNEL-}" ]; then

@@ -81,13 +81,13 @@ peers()
 # fits SIZE [NS]: does an IPv4 packet of that size with DF pass?
 fits()
 {
-	n "${2-a}" ping -q -M "do" -c 1 -W 2 -s $(($1 - 28)) $R4
+	n "${2-a}" ping -q -M "do" -c 1 -W 2 -s $(($1 - 28)) "$R4"
 }
 
 # fits6 SIZE: likewise IPv6
 fits6()
 {
-	n "${2-a}" ping -q -M "do" -c 1 -W 2 -s $(($1 - 48)) $R6
+	n "${2-a}" ping -q -M "do" -c 1 -W 2 -s $(($1 - 48)) "$R6"
 }
 
 peer_mtu()
@@ -182,7 +182,7 @@ on_wire()
 # no_df NS SIZE: an IPv4 packet without DF
 no_df()
 {
-	n "$1" ping -q -M dont -c 1 -W 2 -s $(($2 - 28)) $R4
+	n "$1" ping -q -M dont -c 1 -W 2 -s $(($2 - 28)) "$R4"
 }
 
 for frag in inside outside; do

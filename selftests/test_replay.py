@@ -21,7 +21,7 @@ import sys
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 import forge
-from forge import Esp, check, equal, inner, moved, read_all, send, sender, settle
+from forge import Esp, check, equal, inner, moved, read_all, received, send, sender, settle
 
 seed = int(os.environ.get("SEED", 0)) or random.SystemRandom().getrandbits(32)
 rng = random.Random(seed)
@@ -87,11 +87,9 @@ class Run:
                 send(self.sock, esp.seal(inner(struct.pack("!I", index)), seq=seq))
             wanted = sum(reasons.values()) + len(delivered)
             forge.wait_for(10, lambda: sum(
-                count for key, count in moved(before, forge.stats("b")).items()
-                if key == "rx-packets" or key in reasons) >= wanted)
+                received(before, forge.stats("b")).values()) >= wanted)
         got = [struct.unpack("!I", data)[0] for data in read_all(self.out, 5, len(delivered))]
-        change = moved(before, settle("b"))
-        change.pop("rx-bytes", None)
+        change = received(before, settle("b"))
         expected = dict(reasons)
         if delivered:
             expected["rx-packets"] = len(delivered)

@@ -49,14 +49,27 @@ void print_drops(const struct stats *stats, const char *indent)
 	putchar('\n');
 }
 
+static const char *format_count(uint64_t n)
+{
+	return format("%" PRIu64 " packet%s", n, n == 1 ? "" : "s");
+}
+
 static void print_transfer(const struct stats *s, const char *indent)
 {
+	const char *sep = "";
+
 	if (s->rx_packets || s->tx_packets)
-		ITEM(indent, "transfer",
-		     "%s in %" PRIu64 " packets received, %s in %" PRIu64
-		     " packets sent",
-		     format_bytes(s->rx_bytes), s->rx_packets,
-		     format_bytes(s->tx_bytes), s->tx_packets);
+		print_item(indent, "transfer");
+	if (s->rx_packets) {
+		printf("%s in %s received", format_bytes(s->rx_bytes),
+		       format_count(s->rx_packets));
+		sep = ", ";
+	}
+	if (s->tx_packets)
+		printf("%s%s in %s sent", sep, format_bytes(s->tx_bytes),
+		       format_count(s->tx_packets));
+	if (s->rx_packets || s->tx_packets)
+		putchar('\n');
 	print_drops(s, indent);
 	print_unknown(&s->o, indent);
 }
@@ -143,7 +156,7 @@ static bool link_is_up(const char *ifname)
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	bool up = true;
 
-	strncpy(ifr.ifr_name, ifname, sizeof(ifr.ifr_name) - 1);
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
 	if (fd >= 0 && !ioctl(fd, SIOCGIFFLAGS, &ifr))
 		up = ifr.ifr_flags & IFF_UP;
 	if (fd >= 0)
@@ -232,11 +245,6 @@ static const char *used(uint64_t now, uint64_t soft, uint64_t hard,
 		      hard && soft ? fmt(soft) : "");
 }
 
-static const char *format_count(uint64_t n)
-{
-	return format("%" PRIu64 " packets", n);
-}
-
 static const char *left(const struct sa *sa)
 {
 	uint64_t end = sa->hard_seconds;
@@ -263,7 +271,7 @@ static void print_sa_line(const struct sa *sa, bool current)
 	       sa->esn ? ", esn" : "");
 	if (sa->dir == ESPUDP_DIR_IN)
 		printf(", window %u", sa->replay_window);
-	printf(", %" PRIu64 " packets, %s old%s%s%s", sa->packets,
+	printf(", %s, %s old%s%s%s", format_count(sa->packets),
 	       format_seconds(sa->age), left(sa),
 	       used(sa->packets, sa->soft_packets, sa->hard_packets,
 		    format_count),
@@ -348,7 +356,7 @@ void print_sa(const struct sa *sa, const struct list *peers)
 		    format_count);
 	print_limit("byte lifetime", sa->soft_bytes, sa->hard_bytes,
 		    format_bytes);
-	ITEM("  ", "counted", "%" PRIu64 " packets, %s", sa->packets,
+	ITEM("  ", "counted", "%s, %s", format_count(sa->packets),
 	     format_bytes(sa->bytes));
 	if (HAS(sa, ESPUDP_A_SA_LAST_USED))
 		ITEM("  ", "latest packet", "%s", format_ago(sa->last_used));
