@@ -244,6 +244,8 @@ static bool rx_ecn_ok(struct sk_buff *skb, u8 outer_tos)
 	u8 inner = skb->protocol == htons(ETH_P_IP) ? ip_hdr(skb)->tos :
 						      ipv6_get_dsfield(ipv6_hdr(skb));
 
+	if ((outer_tos & INET_ECN_MASK) == INET_ECN_ECT_1)
+		INET_ECN_set_ect1(skb);	/* ECT(0) only (RFC 6040 section 4.2) */
 	if (!INET_ECN_is_ce(outer_tos))
 		return true;
 	if (INET_ECN_is_not_ect(inner))

@@ -141,6 +141,7 @@ class Site:
         self.out = {}
         for family in 4, 6:
             self.out[family] = forge.sender("a", B[family], src=A[family], sport=4500)
+        self.mark_sock = forge.sender("a", B[4])
         self.tap = Tap("b", "espudp0")
         self.wire = Tap("a", "a0")
         self.marks = 0
@@ -193,7 +194,7 @@ class Site:
         """Sends what shows that all before it has been dealt with."""
         self.marks += 1
         inner = forge.udp("10.253.0.1", "10.254.0.1", 1, 2, struct.pack("!I", self.marks))
-        forge.send(self.out[4], self.marker.seal(inner))
+        forge.send(self.mark_sock, self.marker.seal(inner))
         return inner
 
     def receive(self, *datagrams, family=4, sock=None):

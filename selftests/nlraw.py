@@ -11,6 +11,9 @@ import sys
 import time
 import traceback
 
+HERE = os.path.dirname(os.path.realpath(__file__))
+KO = os.environ.get("ESPUDP_KO") or f"{HERE}/../build/{os.uname().release}-debug/espudp.ko"
+NESTED = 0x8000
 NLM_REQUEST, NLM_ACK, NLM_DUMP, NLM_INTR = 1, 4, 0x300, 0x10
 VOLATILE = {"A_SA_AGE", "A_PEER_LAST_RX", "A_PEER_LAST_TX", "A_UNKNOWN_AGE"}
 

@@ -21,10 +21,12 @@ import sys
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 import forge
-from forge import Esp, check, equal, inner, moved, read_all, received, send, sender, settle
+from forge import Esp, check, equal, moved, read_all, received, send, sender, settle, udp
 
 seed = int(os.environ.get("SEED", 0)) or random.SystemRandom().getrandbits(32)
 rng = random.Random(seed)
+# an inner datagram of four octets, which follow; without a checksum
+INNER = udp(forge.INNER_A, forge.INNER_B, 1, 9999, bytes(4), with_csum=False)[:-4]
 END = {False: (1 << 32) - 1, True: (1 << 64) - 1}
 
 
@@ -66,8 +68,9 @@ class Run:
     def sa(self, size, esn, top):
         self.spi += 1
         esp = Esp(self.spi, esn=esn)
-        words = ["replay-window", size] + (["seq", top] if top else [])
-        forge.sa_add("b", "espudp0", 1, "in", esp, *words)
+        error, message = forge.sa_new("b", "espudp0", 1, "in", esp, replay_window=size, seq=top)
+        if error:
+            raise forge.Failed(f"sa-new: {error} {message}")
         return esp
 
     def compare(self, description, size, esn, top, numbers):
@@ -84,7 +87,7 @@ class Run:
                     reasons[why] = reasons.get(why, 0) + 1
                 else:
                     delivered.append(index)
-                send(self.sock, esp.seal(inner(struct.pack("!I", index)), seq=seq))
+                send(self.sock, esp.seal(INNER + struct.pack("!I", index), seq=seq))
             wanted = sum(reasons.values()) + len(delivered)
             forge.wait_for(10, lambda: sum(
                 received(before, forge.stats("b")).values()) >= wanted)
@@ -97,7 +100,7 @@ class Run:
         check(description, got == delivered and change == expected,
               f"counted {change}, expected {expected}",
               *[story[index] for index in odd[:10]])
-        forge.n("b", "espudp", "sa", "del", "espudp0", "in", "spi", hex(esp.spi))
+        forge.netlink("b").must("sa-del", ifname="espudp0", sa={"spi": esp.spi, "dir": "in"})
 
 
 def edges(size, esn, top, count):
@@ -122,7 +125,7 @@ def parallel(run, size, count, lossless):
     """Two processors send the same numbers, in nearly the same order."""
     esp = run.sa(size, False, 0)
     order = list(range(1, count + 1))
-    packets = {seq: esp.seal(inner(struct.pack("!I", seq)), seq=seq) for seq in order}
+    packets = {seq: esp.seal(INNER + struct.pack("!I", seq), seq=seq) for seq in order}
     read_all(run.out)
     before = settle("b")
     children = []
@@ -165,13 +168,13 @@ def main():
     out = forge.receiver("b", forge.INNER_B, 9999)
     run = Run(sender("a", "198.51.100.2"), out)
 
-    sizes = [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1024, 4096, 8191, 8192]
+    sizes = [1, 2, 32, 63, 64, 65, 128, 129, 1024, 4096, 8192]
     if forge.FULL:
         sizes = sorted({1 << i for i in range(14)} | {(1 << i) - 1 for i in range(1, 14)} |
                        {(1 << i) + 1 for i in range(13)} | {100, 1000, 5000, 8000})
     if forge.DEBUG_KERNEL:
         sizes = [1, 63, 64, 65, 1024, 8192]
-    count = 60 if forge.DEBUG_KERNEL else 600 if forge.FULL else 200
+    count = 60 if forge.DEBUG_KERNEL else 600 if forge.FULL else 120
     run.compare("window 0: no replay protection, number 0 passes too", 0, False, 0,
                 [1, 1, 5, 2, 1, 0, END[False], 1])
     for size in sizes:

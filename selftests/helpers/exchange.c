@@ -43,7 +43,7 @@ enum side { A, B, SIDES };
 
 static int ns[SIDES];
 static unsigned int n_sizes, octets, limit_ms;
-static char failure[256];
+static char failure[512];
 static uint8_t out[SIZE_MAX_], in[SIZE_MAX_];
 
 struct cell {
@@ -319,6 +319,24 @@ static bool tcp_step(struct stream *s, enum side side, short events)
 	return true;
 }
 
+static bool tcp_late(const struct stream *s)
+{
+	struct tcp_info i[SIDES];
+	socklen_t len;
+
+	for (int side = A; side < SIDES; side++) {
+		len = sizeof(i[side]);
+		memset(&i[side], 0, len);
+		getsockopt(s[side].fd, IPPROTO_TCP, TCP_INFO, &i[side], &len);
+	}
+	return fail("TCP: %u of %u octets came to a, %u to b; a: sent %u, mss %u, unacked %u, "
+		    "lost %u, retransmitted %u; b: sent %u, mss %u, unacked %u, lost %u, "
+		    "retransmitted %u", s[A].got, octets, s[B].got, s[A].sent,
+		    i[A].tcpi_snd_mss, i[A].tcpi_unacked, i[A].tcpi_lost,
+		    i[A].tcpi_total_retrans, s[B].sent, i[B].tcpi_snd_mss,
+		    i[B].tcpi_unacked, i[B].tcpi_lost, i[B].tcpi_total_retrans);
+}
+
 static bool tcp_transfer(struct stream *s, uint64_t end)
 {
 	struct pollfd p[SIDES];
@@ -326,8 +344,7 @@ static bool tcp_transfer(struct stream *s, uint64_t end)
 
 	while (!s[A].end || !s[B].end) {
 		if (now_ms() > end)
-			return fail("TCP: %u of %u octets came to a, %u to b", s[A].got,
-				    octets, s[B].got);
+			return tcp_late(s);
 		for (side = A; side < SIDES; side++) {
 			p[side].fd = s[side].end ? -1 : s[side].fd;
 			p[side].events = POLLIN | (s[side].sent < octets ? POLLOUT : 0);
