@@ -9,7 +9,7 @@
 # Client - NAT - gateway, see bench/contestants.sh.
 #
 # KERNELS: 6.12
-# TIMEOUT: 180
+# TIMEOUT: 300
 
 . "$(dirname "$0")/lib.sh"
 . "$SELFTESTS/bench/contestants.sh"
@@ -21,7 +21,7 @@ ROUNDS=3
 if [ -n "${FULL-}" ]; then
 	ROUNDS=7
 fi
-BYTES=6M
+BYTES=2M
 
 # speed CONTESTANT CIPHER: kbit/s of a transfer, appended to their file
 speed()

@@ -12,7 +12,7 @@
 
 const char *format(const char *fmt, ...)
 {
-	static char buffers[16][512];
+	static char buffers[32][512];
 	static unsigned int next;
 	char *text = buffers[next++ % ARRAY_SIZE(buffers)];
 	va_list ap;

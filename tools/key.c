@@ -15,14 +15,42 @@
 /* Two keys of KEY_MAX octets, with room for white space. */
 #define TEXT_MAX 4096
 
+/* Locked memory comes in pages, which hold many keys. */
+#define CHUNK_SIZE (64 * 1024)
+
+union slot {
+	union slot *next;
+	struct key key;
+};
+
+static union slot *slots;
+
 struct key *key_alloc(void)
 {
-	return secret_alloc(sizeof(struct key));
+	union slot *slot = slots;
+
+	if (!slot) {
+		slot = secret_alloc(CHUNK_SIZE);
+		for (size_t i = 0; i < CHUNK_SIZE / sizeof(*slot); i++) {
+			slot[i].next = slots;
+			slots = &slot[i];
+		}
+		slot = slots;
+	}
+	slots = slot->next;
+	memset(slot, 0, sizeof(*slot));
+	return &slot->key;
 }
 
 void key_free(struct key *key)
 {
-	secret_free(key, sizeof(*key));
+	union slot *slot = (union slot *)key;
+
+	if (!key)
+		return;
+	explicit_bzero(slot, sizeof(*slot));
+	slot->next = slots;
+	slots = slot;
 }
 
 static int hex_digit(char c)

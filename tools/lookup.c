@@ -86,15 +86,41 @@ int lookup_peers(struct nl *nl, const char *ifname, struct list *peers)
 }
 
 /* The kernel tells those of a peer newest first. */
-static void reverse(struct list *sas)
+static int by_peer_and_age(const void *a, const void *b)
 {
-	struct sa *v = sas->v, tmp;
+	const struct sa *x = a, *y = b;
 
-	for (size_t i = 0; i < sas->n / 2; i++) {
-		tmp = v[i];
-		v[i] = v[sas->n - 1 - i];
-		v[sas->n - 1 - i] = tmp;
+	if (x->peer != y->peer)
+		return x->peer < y->peer ? -1 : 1;
+	return x->place > y->place ? -1 : x->place < y->place;
+}
+
+static void sort_sas(struct list *sas)
+{
+	size_t n = 0;
+
+	for_each(struct sa, sa, sas)
+		sa->place = n++;
+	if (n)
+		qsort(sas->v, n, sizeof(struct sa), by_peer_and_age);
+}
+
+struct list lookup_slice(const struct list *sas, uint32_t peer)
+{
+	struct sa *v = sas->v;
+	size_t low = 0, high = sas->n, end;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (v[middle].peer < peer)
+			low = middle + 1;
+		else
+			high = middle;
 	}
+	for (end = low; end < sas->n && v[end].peer == peer;)
+		end++;
+	return (struct list){ low < end ? v + low : NULL, end - low };
 }
 
 int lookup_sas(struct nl *nl, const char *ifname, uint32_t peer,
@@ -111,7 +137,7 @@ int lookup_sas(struct nl *nl, const char *ifname, uint32_t peer,
 		nl_nest_end(nl, nest);
 	}
 	ret = finish(nl, ifname, nl_dump(nl, on_object, reset, &d));
-	reverse(sas);
+	sort_sas(sas);
 	return ret;
 }
 

@@ -10,11 +10,13 @@
 /* One device; or all of the namespace where @ifname is NULL. */
 int lookup_devs(struct nl *nl, const char *ifname, struct list *devs);
 int lookup_peers(struct nl *nl, const char *ifname, struct list *peers);
-/* The SAs of a device, or of the peer with id @peer if it is not 0; those of a
- * peer oldest first, so that the last outbound one is in use.
+/* The SAs of a device, or of the peer with id @peer if it is not 0; by peer, and
+ * oldest first, so that the last outbound one is in use.
  */
 int lookup_sas(struct nl *nl, const char *ifname, uint32_t peer,
 	       struct list *sas);
+/* Those of one peer, 0 for none, in such a list: a part of it. */
+struct list lookup_slice(const struct list *sas, uint32_t peer);
 /* The peer that @token, an id or a name, stands for. */
 int lookup_peer(struct nl *nl, const char *ifname, const char *token,
 		struct peer *peer);

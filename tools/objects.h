@@ -118,6 +118,7 @@ struct sa {
 	uint64_t soft_bytes, hard_bytes;
 	uint64_t age, packets, bytes, last_used;
 	struct stats stats;
+	size_t place; /* in a dump */
 };
 
 struct reserve {

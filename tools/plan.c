@@ -4,6 +4,7 @@
 #include "algs.h"
 #include "apply.h"
 #include "format.h"
+#include "lookup.h"
 
 static const struct peer *find_old(const struct apply *a,
 				   const struct peer *want)
@@ -42,9 +43,13 @@ static int check_ambiguous(const struct apply *a, const struct peer *want)
 const struct sa *plan_find_sa(const struct apply *a, const struct plan *p,
 			      const struct sa *sa)
 {
-	for_each(struct sa, s, &a->sas)
-		if (p->old && s->peer == p->old->id && s->spi == sa->spi &&
-		    s->dir == sa->dir && s->state != ESPUDP_SA_STATE_RESERVED)
+	struct list sas = { 0 };
+
+	if (p->old)
+		sas = lookup_slice(&a->sas, p->old->id);
+	for_each(struct sa, s, &sas)
+		if (s->spi == sa->spi && s->dir == sa->dir &&
+		    s->state != ESPUDP_SA_STATE_RESERVED)
 			return s;
 	return NULL;
 }

@@ -178,12 +178,11 @@ void print_dev(const struct dev *dev, const struct list *sas)
 		ITEM("  ", "namespace", "moved; the sockets stay where the "
 					"device was created");
 	print_settings(dev);
-	ITEM("  ", "peers", "%u, and %u SA%s", dev->peers, dev->sas,
+	ITEM("  ", "peers", "%u (%u SA%s)", dev->peers, dev->sas,
 	     dev->sas == 1 ? "" : "s");
 	print_transfer(&dev->stats, "  ");
 	for_each(struct sa, sa, sas)
-		if (!sa->peer)
-			ITEM("  ", "reserved SPI", "0x%08x", sa->spi);
+		ITEM("  ", "reserved SPI", "0x%08x", sa->spi);
 	print_unknown_spis(dev);
 	print_unknown(&dev->o, "  ");
 }
@@ -306,9 +305,8 @@ void print_peer(const struct peer *p, const struct list *sas)
 		ITEM("  ", "latest authenticated packet", "none");
 	print_transfer(&p->stats, "  ");
 	for_each(struct sa, sa, sas)
-		if (sa->peer == p->id)
-			print_sa_line(sa, sa->dir != ESPUDP_DIR_OUT ||
-					  sa->spi == p->spi_out);
+		print_sa_line(sa, sa->dir != ESPUDP_DIR_OUT ||
+				  sa->spi == p->spi_out);
 	print_unknown(&p->o, "  ");
 }
 

@@ -7,7 +7,7 @@
 /* What people read on stdout. */
 /* With the reserved SPIs of the list that belong to no peer yet. */
 void print_dev(const struct dev *dev, const struct list *sas);
-/* With its SAs, which are those of the list that belong to it. */
+/* With its SAs. */
 void print_peer(const struct peer *peer, const struct list *sas);
 /* All of an SA; the list of peers gives the name of its peer. */
 void print_sa(const struct sa *sa, const struct list *peers);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <signal.h>
 #include <stdlib.h>
 
 #include "apply.h"
@@ -26,8 +27,12 @@ static int read_state(struct apply *a)
 static int change(struct apply *a)
 {
 	struct list prefixes = { 0 };
+	sigset_t mask;
 	int ret;
 
+	/* Not to stop half-way. */
+	sigfillset(&mask);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
 	ret = protect_begin(&a->protect, a->ifname);
 	if (ret)
 		return ret;
@@ -46,6 +51,10 @@ static int change(struct apply *a)
 	else
 		ret = apply_deletions(a);
 	protect_end(&a->protect, ret != OK);
+	if (!ret && a->conf.listen == LISTEN_UNSET && a->conf.peers.n &&
+	    !LIST(struct dev, &a->devs)->socket.n)
+		note("%s: no socket is open, and the file has no `Listen = "
+		     "own'", a->ifname);
 	if (!ret && !a->sync && a->kept_keys)
 		note("%s: %u SAs were installed already and stay; their keys "
 		     "cannot be compared with the file's", a->ifname,

@@ -8,14 +8,13 @@
 #include "nl.h"
 #include "print.h"
 
-/* The SAs of peer @id; 0 for reserved SPIs that have none yet. */
-static struct json_object *json_sas(const struct list *sas, uint32_t id)
+static struct json_object *json_sas(const struct list *all, uint32_t peer)
 {
 	struct json_object *a = json_object_new_array();
+	struct list sas = lookup_slice(all, peer);
 
-	for_each(struct sa, sa, sas)
-		if (sa->peer == id)
-			json_object_array_add(a, json_object_of(&set_sa, sa));
+	for_each(struct sa, sa, &sas)
+		json_object_array_add(a, json_object_of(&set_sa, sa));
 	return a;
 }
 
@@ -64,12 +63,15 @@ static int show_dev(struct nl *nl, const struct dev *dev, const char *token,
 	if (!ret && json) {
 		add_json(array, dev, &peers, &sas);
 	} else if (!ret) {
+		struct list some = lookup_slice(&sas, 0);
+
 		if (!token)
-			print_dev(dev, &sas);
+			print_dev(dev, &some);
 		for_each(struct peer, p, &peers) {
+			some = lookup_slice(&sas, p->id);
 			if (!token)
 				putchar('\n');
-			print_peer(p, &sas);
+			print_peer(p, &some);
 		}
 	}
 	objects_free(&set_peer, &peers);

@@ -119,7 +119,7 @@ static void print_peer(const struct peer *p, const struct list *sas,
 		puts("Routes = none");
 	print_unknown(&p->o);
 	for_each(struct sa, sa, sas)
-		if (sa->peer == p->id && sa->state != ESPUDP_SA_STATE_RESERVED)
+		if (sa->state != ESPUDP_SA_STATE_RESERVED)
 			print_sa(sa);
 }
 
@@ -148,8 +148,11 @@ int cmd_showconf(struct words *w)
 	if (!ret) {
 		for_each(struct dev, dev, &devs)
 			print_device(dev);
-		for_each(struct peer, p, &peers)
-			print_peer(p, &sas, &guards);
+		for_each(struct peer, p, &peers) {
+			struct list some = lookup_slice(&sas, p->id);
+
+			print_peer(p, &some, &guards);
+		}
 	}
 	free(guards.v);
 	objects_free(&set_dev, &devs);
