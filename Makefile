@@ -66,9 +66,9 @@ prepare: ## install the tools that tests need, unpack kernels into the cache
 	$(Q)selftests/vm/host
 	$(Q)for kernel in 6.1 6.12; do selftests/vm/kernel $$kernel >/dev/null || exit; done
 
-demo: prepare tool ## client, NAT and gateway: traffic through a tunnel, shown
+demo: prepare tool helpers ## client, NAT and gateway: traffic through a tunnel, shown
 	$(call for_tests,6.12)
-	$(Q)selftests/vm/run --kernel 6.12 --timeout 120 -- selftests/demo.sh
+	$(Q)selftests/vm/run --kernel 6.12 --timeout 240 -- selftests/demo.sh
 
 check: prepare tool helpers ## all tests on 6.1 and 6.12 (KERNEL=, TESTS=, FULL=1, V=1)
 	$(call for_tests,6.1)

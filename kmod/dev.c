@@ -2,6 +2,7 @@
 /* The netdevice: creation, up and down, teardown, namespaces. */
 #include <linux/if_arp.h>
 #include <linux/module.h>
+#include <net/addrconf.h>
 #include <net/ip_tunnels.h>
 #include <net/net_namespace.h>
 #include <net/rtnetlink.h>
@@ -81,7 +82,11 @@ void espudp_dev_reset_routes(struct espudp_dev *edev)
 static int link_up(struct net_device *dev)
 {
 	struct espudp_dev *edev = netdev_priv(dev);
+	struct inet6_dev *in6 = __in6_dev_get(dev);
 
+	/* No link-local address: there is nobody to solicit. */
+	if (in6)
+		in6->cnf.addr_gen_mode = IN6_ADDR_GEN_MODE_NONE;
 	espudp_queue_start(edev->rxq);
 	espudp_queue_start(edev->txq);
 	return 0;

@@ -130,8 +130,8 @@ class Site:
     def __init__(self, own_socket=True):
         forge.topo_direct()
         forge.load_module()
-        n("b", "sysctl", "-qw", "net.ipv6.conf.default.addr_gen_mode=1",
-          "net.ipv6.conf.default.router_solicitations=0")
+        # packets to nobody draw no answers
+        n("b", "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
         run("ip", "-n", "b", "link", "add", "espudp0", "type", "espudp")
         run("ip", "-n", "b", "link", "set", "espudp0", "up")
         # an unfinished checksum is not what the wire carries

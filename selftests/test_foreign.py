@@ -172,6 +172,7 @@ def rings(esps, out):
 
 
 def taps(esps, out):
+    forge.attempt("modprobe", "tun")
     run("ip", "-n", "b", "tuntap", "add", "tap0", "mode", "tap", "vnet_hdr")
     run("ip", "-n", "b", "addr", "add", "192.0.2.1/24", "dev", "tap0")
     run("ip", "-n", "b", "link", "set", "tap0", "up")

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <linux/rtnetlink.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "fib.h"
@@ -44,23 +43,9 @@ static int change(struct nl *rt, uint16_t type, uint16_t flags,
 	return nl_talk(rt, NULL, NULL);
 }
 
-int fib_add(struct nl *rt, const struct prefix *p, uint32_t ifindex,
-	    bool *added)
+int fib_add(struct nl *rt, const struct prefix *p, uint32_t ifindex)
 {
-	struct list routes = { 0 };
-	int err;
-
-	*added = false;
-	err = change(rt, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, p, ifindex);
-	if (err == EEXIST) {
-		err = fib_dump(rt, ifindex, &routes);
-		if (!err && !fib_find(&routes, p))
-			err = EEXIST;
-		free(routes.v);
-		return err;
-	}
-	*added = !err;
-	return err;
+	return change(rt, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, p, ifindex);
 }
 
 int fib_del(struct nl *rt, const struct prefix *p, uint32_t ifindex)

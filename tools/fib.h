@@ -20,11 +20,9 @@ struct fib_route {
 };
 
 /* Adds a route to a device, or a guard, to the main table. Returns a positive
- * errno; EEXIST means that another route is in its place, an equal one is no
- * error. *added tells whether there was none.
+ * errno; EEXIST means that this route, or another in its place, exists.
  */
-int fib_add(struct nl *rt, const struct prefix *p, uint32_t ifindex,
-	    bool *added);
+int fib_add(struct nl *rt, const struct prefix *p, uint32_t ifindex);
 /* Removes such a route; its absence is no error. */
 int fib_del(struct nl *rt, const struct prefix *p, uint32_t ifindex);
 /* Appends the routes to a device, or all guards, of the main table. Returns a

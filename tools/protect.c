@@ -33,6 +33,8 @@ void protect_end(struct protect *p, bool quiet)
 		     "it are not; `ip link set %s up', then `espudp route add "
 		     "%s'", p->ifname, p->ifname, p->ifname);
 	free(p->added.v);
+	free(p->routes.v);
+	free(p->guards.v);
 	nl_close(&p->rt);
 }
 
@@ -49,23 +51,33 @@ static int fail(const struct protect *p, const char *verb,
 		     ifindex == FIB_GUARD ? "unreachable" : p->ifname, text);
 }
 
+/* Whether the route that is in the way is the one that is wanted. */
+static bool exists(struct protect *p, const struct prefix *prefix,
+		   uint32_t ifindex)
+{
+	if (!p->asked) {
+		p->asked = true;
+		fib_dump(&p->rt, p->ifindex, &p->routes);
+		fib_dump(&p->rt, FIB_GUARD, &p->guards);
+	}
+	return fib_find(ifindex == FIB_GUARD ? &p->guards : &p->routes, prefix);
+}
+
 static int add(struct protect *p, const struct prefix *prefix, uint32_t ifindex)
 {
+	int err = fib_add(&p->rt, prefix, ifindex);
 	struct added *a;
-	bool added;
-	int err;
 
-	err = fib_add(&p->rt, prefix, ifindex, &added);
+	if (err == EEXIST && exists(p, prefix, ifindex))
+		return OK;
 	if (err == ENETDOWN && ifindex != FIB_GUARD) {
 		p->down = true;
 		return OK;
 	}
 	if (err)
 		return fail(p, "add", prefix, ifindex, err);
-	if (added) {
-		a = list_add(&p->added, sizeof(*a));
-		*a = (struct added){ *prefix, ifindex };
-	}
+	a = list_add(&p->added, sizeof(*a));
+	*a = (struct added){ *prefix, ifindex };
 	return OK;
 }
 

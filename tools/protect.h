@@ -14,6 +14,8 @@ struct protect {
 	uint32_t ifindex;
 	const char *ifname;
 	struct list added; /* to undo */
+	struct list routes, guards; /* that were there, once asked for */
+	bool asked;
 	bool down;
 };
 

@@ -303,7 +303,7 @@ static bool tcp_step(struct stream *s, enum side side, short events)
 		if (s->sent == octets)
 			shutdown(s->fd, SHUT_WR);
 	}
-	if (events & (POLLIN | POLLHUP | POLLERR)) {
+	if (!s->end && events & (POLLIN | POLLHUP | POLLERR)) {
 		len = recv(s->fd, in, sizeof(in), 0);
 		if (len < 0 && errno != EAGAIN)
 			return fail("TCP to %c: %s", 'a' + side, strerror(errno));
@@ -342,12 +342,13 @@ static bool tcp_transfer(struct stream *s, uint64_t end)
 	struct pollfd p[SIDES];
 	int side;
 
-	while (!s[A].end || !s[B].end) {
+	while (!s[A].end || !s[B].end || s[A].sent < octets || s[B].sent < octets) {
 		if (now_ms() > end)
 			return tcp_late(s);
 		for (side = A; side < SIDES; side++) {
-			p[side].fd = s[side].end ? -1 : s[side].fd;
-			p[side].events = POLLIN | (s[side].sent < octets ? POLLOUT : 0);
+			p[side].events = (s[side].end ? 0 : POLLIN) |
+					 (s[side].sent < octets ? POLLOUT : 0);
+			p[side].fd = p[side].events ? s[side].fd : -1;
 			p[side].revents = 0;
 		}
 		poll(p, SIDES, 100);

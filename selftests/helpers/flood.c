@@ -80,13 +80,15 @@ int main(int argc, char **argv)
 	int fd;
 
 	if (argc < 6) {
-		fprintf(stderr, "flood ADDRESS PORT RATE SECONDS KIND[,KIND] [FILE]\n");
+		fprintf(stderr,
+			"flood ADDRESS PORT RATE SECONDS KIND[,KIND] [FILE]\n");
 		return 2;
 	}
 	inet_pton(AF_INET, argv[1], &dst.sin_addr);
 	rate = atof(argv[3]);
 	seconds = atof(argv[4]);
-	for (kind = strtok(argv[5], ","); kind && n < 16; kind = strtok(NULL, ","))
+	for (kind = strtok(argv[5], ","); kind && n < 16;
+	     kind = strtok(NULL, ","))
 		kinds[n++] = kind;
 	if (argc > 6) {
 		FILE *file = fopen(argv[6], "rb");
@@ -114,11 +116,14 @@ int main(int argc, char **argv)
 	while (now() - start < seconds) {
 		size_t len = fill(kinds[sent % n]);
 
-		packet.ip.saddr = htonl((198 << 24) + (18 << 16) + (random() & 0xffff));
+		packet.ip.saddr =
+			htonl((198 << 24) + (18 << 16) + (random() & 0xffff));
 		packet.udp.source = htons(1024 + random() % 60000);
 		packet.udp.len = htons(sizeof(packet.udp) + len);
-		packet.ip.tot_len = htons(sizeof(packet.ip) + sizeof(packet.udp) + len);
-		sendto(fd, &packet, sizeof(packet.ip) + sizeof(packet.udp) + len, 0,
+		packet.ip.tot_len =
+			htons(sizeof(packet.ip) + sizeof(packet.udp) + len);
+		sendto(fd, &packet,
+		       sizeof(packet.ip) + sizeof(packet.udp) + len, 0,
 		       (struct sockaddr *)&dst, sizeof(dst));
 		sent++;
 		if (rate) {

@@ -157,7 +157,8 @@ static void corked(off_t at, size_t len)
 			die("splice to the pipe");
 		left -= n;
 		while (n) {
-			m = splice(pipe_fd[0], NULL, sock, NULL, n, SPLICE_F_MORE);
+			m = splice(pipe_fd[0], NULL, sock, NULL, n,
+				   SPLICE_F_MORE);
 			if (m < 0) {
 				if (again())
 					continue;
@@ -174,7 +175,8 @@ static void corked(off_t at, size_t len)
 static void zerocopy_done(void)
 {
 	char control[128];
-	struct msghdr msg = { .msg_control = control, .msg_controllen = sizeof(control) };
+	struct msghdr msg = { .msg_control = control,
+			      .msg_controllen = sizeof(control) };
 
 	while (recvmsg(sock, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0)
 		msg.msg_controllen = sizeof(control);
@@ -272,16 +274,20 @@ static void ring(off_t at, size_t len)
 
 		fd = socket(AF_PACKET, SOCK_RAW, 0);
 		if (fd < 0 ||
-		    setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)) ||
-		    setsockopt(fd, SOL_PACKET, PACKET_TX_RING, &req, sizeof(req)) ||
+		    setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version,
+			       sizeof(version)) ||
+		    setsockopt(fd, SOL_PACKET, PACKET_TX_RING, &req,
+			       sizeof(req)) ||
 		    bind(fd, (struct sockaddr *)&ll, sizeof(ll)))
 			die("AF_PACKET");
-		mem = mmap(NULL, FRAME * FRAMES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		mem = mmap(NULL, FRAME * FRAMES, PROT_READ | PROT_WRITE,
+			   MAP_SHARED, fd, 0);
 		if (mem == MAP_FAILED)
 			die("mmap of the ring");
 	}
 	hdr = (void *)(mem + next * FRAME);
-	while (__atomic_load_n(&hdr->tp_status, __ATOMIC_ACQUIRE) != TP_STATUS_AVAILABLE)
+	while (__atomic_load_n(&hdr->tp_status, __ATOMIC_ACQUIRE) !=
+	       TP_STATUS_AVAILABLE)
 		send(fd, NULL, 0, MSG_DONTWAIT);
 	data = (uint8_t *)hdr + TPACKET2_HDRLEN - sizeof(struct sockaddr_ll);
 	if (hdr->tp_len) {
@@ -291,7 +297,8 @@ static void ring(off_t at, size_t len)
 	n = frame(data, at, len);
 	memcpy(copy[next], data, n);
 	hdr->tp_len = n;
-	__atomic_store_n(&hdr->tp_status, TP_STATUS_SEND_REQUEST, __ATOMIC_RELEASE);
+	__atomic_store_n(&hdr->tp_status, TP_STATUS_SEND_REQUEST,
+			 __ATOMIC_RELEASE);
 	if (send(fd, NULL, 0, 0) < 0 && !again())
 		die("send of the ring");
 	next = (next + 1) % FRAMES;
@@ -333,8 +340,9 @@ static void send_one(off_t at, size_t len)
 
 static void usage(void)
 {
-	fprintf(stderr, "splice sendfile|splice|vmsplice|zerocopy|ring|tun [-s N] [-g N] [-n N] "
-			"[-r N] [-c] [-i IF] [-m MAC] [-a ADDRESS] FILE ADDRESS PORT\n");
+	fprintf(stderr,
+		"splice sendfile|splice|vmsplice|zerocopy|ring|tun [-s N] [-g N] [-n N] "
+		"[-r N] [-c] [-i IF] [-m MAC] [-a ADDRESS] FILE ADDRESS PORT\n");
 	exit(2);
 }
 
@@ -347,20 +355,35 @@ static void parse(int argc, char **argv)
 	opt.method = argv[1];
 	while ((c = getopt(argc - 1, argv + 1, "s:g:n:r:ci:m:a:")) != -1) {
 		switch (c) {
-		case 's': opt.size = atol(optarg); break;
-		case 'g': opt.segment = atol(optarg); break;
-		case 'n': opt.times = atol(optarg); break;
-		case 'r': opt.rewrite = atol(optarg); break;
-		case 'c': opt.checksum = true; break;
-		case 'i': opt.interface = optarg; break;
-		case 'a': opt.source = optarg; break;
+		case 's':
+			opt.size = atol(optarg);
+			break;
+		case 'g':
+			opt.segment = atol(optarg);
+			break;
+		case 'n':
+			opt.times = atol(optarg);
+			break;
+		case 'r':
+			opt.rewrite = atol(optarg);
+			break;
+		case 'c':
+			opt.checksum = true;
+			break;
+		case 'i':
+			opt.interface = optarg;
+			break;
+		case 'a':
+			opt.source = optarg;
+			break;
 		case 'm':
-			if (sscanf(optarg, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &opt.mac[0],
-				   &opt.mac[1], &opt.mac[2], &opt.mac[3], &opt.mac[4],
-				   &opt.mac[5]) != 6)
+			if (sscanf(optarg, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx",
+				   &opt.mac[0], &opt.mac[1], &opt.mac[2],
+				   &opt.mac[3], &opt.mac[4], &opt.mac[5]) != 6)
 				usage();
 			break;
-		default: usage();
+		default:
+			usage();
 		}
 	}
 	argv += optind + 1;
@@ -396,7 +419,8 @@ int main(int argc, char **argv)
 	opt.file_len = st.st_size;
 	if (!opt.size)
 		opt.size = opt.file_len;
-	map = mmap(NULL, opt.file_len, opt.rewrite < 0 ? PROT_READ : PROT_READ | PROT_WRITE,
+	map = mmap(NULL, opt.file_len,
+		   opt.rewrite < 0 ? PROT_READ : PROT_READ | PROT_WRITE,
 		   MAP_SHARED, file, 0);
 	if (map == MAP_FAILED)
 		die("mmap");
@@ -420,7 +444,9 @@ int main(int argc, char **argv)
 
 	while (opt.times--)
 		for (at = 0; at < opt.file_len; at += opt.size)
-			send_one(at, at + opt.size < opt.file_len ? opt.size : opt.file_len - at);
+			send_one(at, at + opt.size < opt.file_len ?
+					     opt.size :
+					     opt.file_len - at);
 
 	if (opt.rewrite >= 0) {
 		stop = true;
