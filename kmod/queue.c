@@ -121,6 +121,7 @@ void espudp_job_start(struct espudp_job *job, struct espudp_queue *q,
 	atomic_set(&job->pending, 1);
 	job->err = 0;
 	job->held = false;
+	job->kept = false;
 	list_add_tail(&job->list, &q->order);
 }
 
@@ -203,7 +204,29 @@ struct espudp_job *espudp_job_next_done(struct espudp_queue *q)
 }
 
 /**
- * espudp_job_finish() - drop what an asynchronous job held
+ * espudp_queue_keep() - let the jobs that stay behind hold their SAs
+ * @q: queue being polled
+ *
+ * A job that is done may stand behind one that is not. Called before the poll
+ * leaves the RCU read side in which it found the SAs.
+ */
+void espudp_queue_keep(struct espudp_queue *q)
+{
+	struct espudp_job *job;
+
+	list_for_each_entry_reverse(job, &q->order, list) {
+		if (job->kept)
+			break;
+		job->kept = true;
+		if (!job->held) {
+			job->held = true;
+			espudp_sa_get(job->sa);
+		}
+	}
+}
+
+/**
+ * espudp_job_finish() - drop what a job held
  * @job: done, off the list, its SA not needed any more
  */
 void espudp_job_finish(struct espudp_job *job)

@@ -13,7 +13,8 @@
  * @sa: whose keys are used
  * @pending: requests in flight, and one while they are being submitted
  * @err: first error
- * @held: went asynchronous: holds references to @sa and the device
+ * @held: holds a reference to @sa
+ * @kept: was left to a later poll
  *
  * Synchronous and asynchronous crypto complete alike: the poll that submitted
  * the job finds it done, or the last completion schedules another poll. Jobs
@@ -26,6 +27,7 @@ struct espudp_job {
 	atomic_t pending;
 	int err;
 	bool held;
+	bool kept;
 };
 
 struct espudp_queue __percpu *
@@ -41,6 +43,7 @@ void espudp_job_start(struct espudp_job *job, struct espudp_queue *q,
 int espudp_job_crypt(struct espudp_job *job, bool encrypt, void *esp,
 		     unsigned int len, u32 seq_hi);
 void espudp_job_submitted(struct espudp_job *job);
+void espudp_queue_keep(struct espudp_queue *q);
 struct espudp_job *espudp_job_next_done(struct espudp_queue *q);
 void espudp_job_finish(struct espudp_job *job);
 

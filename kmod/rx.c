@@ -446,6 +446,7 @@ int espudp_rx_poll(struct napi_struct *napi, int budget)
 		}
 	}
 	run_account(&run);
+	espudp_queue_keep(q);
 	rcu_read_unlock();
 
 	if (done < budget)

@@ -8,6 +8,7 @@
  * both. A look-up thus takes one probe for each remote prefix length in use and
  * few more, however many peers there are.
  */
+#include <linux/jhash.h>
 #include <linux/netlink.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -72,10 +73,22 @@ struct espudp_select_entries {
 	struct select_entry e[];
 };
 
+static u32 key_hash(const void *data, u32 len, u32 seed)
+{
+	const struct select_key *key = data;
+
+	if (key->family != AF_INET)
+		return jhash2(data, len / sizeof(u32), seed);
+	return jhash_3words((__force u32)key->remote.s6_addr32[0],
+			    (__force u32)key->local.s6_addr32[0],
+			    key->rplen << 8 | key->lplen, seed);
+}
+
 static const struct rhashtable_params node_params = {
 	.key_len = sizeof(struct select_key),
 	.key_offset = offsetof(struct select_node, key),
 	.head_offset = offsetof(struct select_node, node),
+	.hashfn = key_hash,
 	.automatic_shrinking = true,
 };
 
@@ -108,7 +121,7 @@ static struct espudp_peer *lookup_bucket(struct espudp_select *t, struct select_
 static struct espudp_peer *lookup(struct espudp_select *t, const struct espudp_flow *flow)
 {
 	unsigned int i, bits = espudp_flow_bits(flow->family);
-	unsigned long *used = flow->family == AF_INET ? t->used4 : t->used6;
+	unsigned long *used = t->used[flow->family == AF_INET6];
 	struct select_key key = { .family = flow->family, .lplen = NO_LOCAL };
 
 	for_each_set_bit(i, used, bits + 1) {
@@ -196,7 +209,6 @@ static bool entry_before(const struct select_entry *a, const struct select_entry
 static int count(const struct espudp_sels *sels, struct netlink_ext_ack *extack)
 {
 	unsigned int i, n = 0;
-	int err;
 
 	if (sels->n > ESPUDP_SELECTORS_MAX) {
 		NL_SET_ERR_MSG(extack, "too many selectors");
@@ -205,9 +217,8 @@ static int count(const struct espudp_sels *sels, struct netlink_ext_ack *extack)
 	for (i = 0; i < sels->n; i++) {
 		const struct espudp_sel *sel = &sels->sel[i];
 
-		err = espudp_flow_check(sel, extack);
-		if (err)
-			return err;
+		if (espudp_flow_check(sel, extack))
+			return -EINVAL;
 		n += espudp_flow_range_count(sel->family, sel->remote) *
 		     espudp_flow_range_count(sel->family, sel->local);
 		if (n > ENTRIES_MAX) {
@@ -282,8 +293,7 @@ static struct select_bucket *bucket_get(struct espudp_select *t, const struct se
 {
 	struct select_key key = { of->remote, {}, of->family, of->rplen, NO_LOCAL };
 	struct select_bucket *b = rhashtable_lookup_fast(&t->hash, &key, node_params);
-	bool v4 = key.family == AF_INET;
-	int err;
+	int err, v6 = key.family == AF_INET6;
 
 	if (!b) {
 		b = kzalloc(struct_size(b, plens, espudp_flow_bits(key.family) + 1),
@@ -296,8 +306,7 @@ static struct select_bucket *bucket_get(struct espudp_select *t, const struct se
 			kfree(b);
 			return ERR_PTR(err);
 		}
-		plen_get(v4 ? t->plens4 : t->plens6, v4 ? t->used4 : t->used6,
-			 key.family, key.rplen);
+		plen_get(t->plens[v6], t->used[v6], key.family, key.rplen);
 	}
 	b->n.users++;
 	return b;
@@ -305,12 +314,12 @@ static struct select_bucket *bucket_get(struct espudp_select *t, const struct se
 
 static void bucket_put(struct espudp_select *t, struct select_bucket *b)
 {
-	bool v4 = b->n.key.family == AF_INET;
+	const struct select_key *key = &b->n.key;
+	int v6 = key->family == AF_INET6;
 
 	if (--b->n.users)
 		return;
-	plen_put(v4 ? t->plens4 : t->plens6, v4 ? t->used4 : t->used6,
-		 b->n.key.family, b->n.key.rplen);
+	plen_put(t->plens[v6], t->used[v6], key->family, key->rplen);
 	rhashtable_remove_fast(&t->hash, &b->n.node, node_params);
 	kfree_rcu(b, rcu);
 }
@@ -369,10 +378,9 @@ static int prepare(struct espudp_select *t, struct espudp_select_entries *es,
 		struct select_entry *e = &es->e[i];
 		struct select_group *g = group_get(t, &e->key);
 
-		if (IS_ERR(g)) {
-			err = PTR_ERR(g);
+		err = PTR_ERR_OR_ZERO(g);
+		if (err)
 			goto undo;
-		}
 		e->group = g;
 		list_for_each_entry(other, &g->entries, list) {
 			if (other->peer != e->peer && other->prio == e->prio &&
@@ -411,7 +419,7 @@ static void entry_link(struct select_entry *e)
  * espudp_select_set() - replace a peer's selectors
  * @t: table
  * @peer: peer; when it goes, its selectors must go a grace period before
- * @sels: what it gets, the caller's until success; NULL for none
+ * @sels: what it gets, of kvmalloc(), the caller's until success; NULL for none
  * @extack: told why not
  *
  * All or nothing. A look-up sees the old selectors or the new ones.
@@ -430,7 +438,6 @@ int espudp_select_set(struct espudp_select *t, struct espudp_peer *peer,
 	int err;
 
 	lockdep_assert_held(&peer->edev->lock);
-
 	if (sels) {
 		err = count(sels, extack);
 		if (err < 0)
@@ -446,8 +453,8 @@ int espudp_select_set(struct espudp_select *t, struct espudp_peer *peer,
 		sels->entries = es;
 		sels->ports = false;
 		for (i = 0; i < sels->n; i++)
-			if (!espudp_flow_any_ports(sels->sel[i].lport, sels->sel[i].rport))
-				sels->ports = true;
+			sels->ports |= !espudp_flow_any_ports(sels->sel[i].lport,
+							      sels->sel[i].rport);
 	}
 
 	write_seqlock_bh(&t->commit);

@@ -76,20 +76,16 @@ struct espudp_sels {
  * @hash: buckets by remote prefix, and groups by remote and local prefix, whose
  *	entries are sorted, the best first
  * @commit: makes a look-up that saw half of a change look again
- * @plens4: remote IPv4 prefix lengths in use, buckets of each
- * @plens6: likewise IPv6
- * @used4: bitmap of @plens4, longest prefix first in bit order
- * @used6: bitmap of @plens6
+ * @plens: IPv4's and IPv6's remote prefix lengths in use, buckets of each
+ * @used: bitmaps of @plens, longest prefix first in bit order
  *
  * Written under the device's lock, read under RCU.
  */
 struct espudp_select {
 	struct rhashtable hash;
 	seqlock_t commit;
-	u32 plens4[33];
-	u32 plens6[129];
-	DECLARE_BITMAP(used4, 33);
-	DECLARE_BITMAP(used6, 129);
+	u32 plens[2][129];
+	unsigned long used[2][BITS_TO_LONGS(129)];
 };
 
 int espudp_select_init(struct espudp_select *t);

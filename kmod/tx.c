@@ -511,6 +511,7 @@ int espudp_tx_poll(struct napi_struct *napi, int budget)
 		if (unlikely(held))
 			espudp_sa_put(sa);
 	}
+	espudp_queue_keep(q);
 	rcu_read_unlock();
 
 	if (done < budget)

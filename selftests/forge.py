@@ -471,7 +471,7 @@ def read_all(sock, seconds=0, number=None):
     deadline = time.monotonic() + seconds
     while True:
         try:
-            got.append(sock.recv(65536))
+            got.append(sock.recv(65536, socket.MSG_DONTWAIT))
         except BlockingIOError:
             if time.monotonic() > deadline or (number is not None and len(got) >= number):
                 return got

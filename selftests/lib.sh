@@ -11,7 +11,8 @@
 
 SELFTESTS=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 ESPUDP_KO=${ESPUDP_KO:-$SELFTESTS/../build/$(uname -r)-debug/espudp.ko}
-PATH=$SELFTESTS/../build/tools:$SELFTESTS/../build/helpers:$PATH
+[ -n "${ESPUDP_RUNNER-}" ] || [ -e "$ESPUDP_KO" ] || ESPUDP_KO=$(modinfo -n espudp 2>/dev/null)
+PATH=$SELFTESTS/../build/tools:$SELFTESTS/../build/helpers:$SELFTESTS:$PATH
 export PATH
 
 # A folder of the test's own.
@@ -331,7 +332,7 @@ load_module()
 
 	unload_module
 	[ -e "$ESPUDP_KO" ] || {
-		nok "the module is loaded" "$ESPUDP_KO is missing"
+		nok "the module is loaded" "there is no module '$ESPUDP_KO'"
 		exit 1
 	}
 	for dep in $(modinfo -F depends "$ESPUDP_KO" | tr , ' '); do

@@ -12,7 +12,9 @@
 # TIMEOUT: 300
 
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=bench/contestants.sh
 . "$SELFTESTS/bench/contestants.sh"
+# shellcheck source=bench/measure.sh
 . "$SELFTESTS/bench/measure.sh"
 
 need iperf3 jq perl
@@ -50,6 +52,7 @@ faster()
 
 modprobe -qa "$(cat /sys/devices/system/cpu/modalias)"
 bench_site
+# shellcheck disable=SC2119
 load_module
 bench_programs
 ktap_plan 4

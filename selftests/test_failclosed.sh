@@ -106,6 +106,14 @@ clear_packets()
 	capture_count "$T/outside.pcap" "$CLEAR"
 }
 
+# capture_cut FILE: capture_stop waits until nothing comes any more
+capture_cut()
+{
+	kill "${captures[$1]}"
+	wait "${captures[$1]}"
+	unset "captures[$1]"
+}
+
 esp_packets()
 {
 	capture_count "$T/outside.pcap" 'src 198.51.100.1 and udp port 4500'
@@ -132,7 +140,7 @@ step()
 	check "$name" "$@"
 	sent=$(cat "$T"/*.sent | wc -l)
 	wait_for 10 sent_over $((sent + 200))
-	capture_stop "$T/outside.pcap"
+	capture_cut "$T/outside.pcap"
 	check "after $name: no clear packet left" is "$(clear_packets)" 0
 	check "after $name: the capture had protected ones" [ "$(esp_packets)" -gt 0 ]
 }
@@ -169,7 +177,7 @@ worst_metric()
 capture_start b b0 "$T/outside.pcap" 'not icmp6 and not arp'
 traffic_start
 wait_for 5 sent_over 100
-capture_stop "$T/outside.pcap"
+capture_cut "$T/outside.pcap"
 check "control: without a tunnel everything leaves in the clear" [ "$(clear_packets)" -gt 20 ]
 traffic_stop
 

@@ -270,7 +270,6 @@ def tunnel_works(esp, sock, out):
 
 def main():
     forge.diag(f"SEED={seed}")
-    run("dmesg", "-C")
     forge.load_module()
     forge.topo_direct()
     esp = Esp(0x1000)

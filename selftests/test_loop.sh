@@ -27,16 +27,17 @@ reaches()
 ##
 # A peer's outer address inside its own selectors
 ##
-# loop_peers FAMILY: everything goes to the peer
+# loop_peers FAMILY: everything goes to the peer, but for IPv6 multicast, which
+# the stack itself sends
 loop_peers()
 {
 	local left=198.51.100.1 right=198.51.100.2
 
 	[ "$1" = 4 ] || { left=2001:db8:2::1; right=2001:db8:2::2; }
 	n a espudp peer add espudp0 id 1 name right remote $right routes none \
-		selector local 0.0.0.0/0 remote 0.0.0.0/0 selector local ::/0 remote ::/0 >/dev/null
+		selector local 0.0.0.0/0 remote 0.0.0.0/0 selector local ::/0 remote ::/1 >/dev/null
 	n b espudp peer add espudp0 id 1 name left remote $left routes none \
-		selector local 0.0.0.0/0 remote 0.0.0.0/0 selector local ::/0 remote ::/0 >/dev/null
+		selector local 0.0.0.0/0 remote 0.0.0.0/0 selector local ::/0 remote ::/1 >/dev/null
 	tun_pair 0x1001 0x2001
 }
 
@@ -48,6 +49,7 @@ for family in 4 6; do
 	loop_peers $family
 	ip -n a route add $R4 dev espudp0
 	ip -n b route add $L4 dev espudp0
+	ip -n b -6 route add $L6 dev espudp0
 	check "IPv$family outside: control: a peer that has everything is reached" reaches a $R4
 
 	$ip route add $outer dev espudp0
@@ -78,6 +80,7 @@ for family in 4 6; do
 	n b espudp flush espudp0 peers
 	ip -n a route del $R4
 	ip -n b route del $L4
+	ip -n b -6 route del $L6
 done
 
 ##
@@ -161,9 +164,10 @@ ip -n a link add dummy0 type dummy
 ip -n a link set dummy0 up
 check "control: the tunnel works" reaches a $R4
 n a espudp set espudp0 bound-dev dummy0
-noroute=$(counter a tx-no-route)
-check "bound to a device without a route to the peer nothing is sent" not reaches a $R4
-check "and it is counted" [ "$(counter a tx-no-route)" -gt "$noroute" ]
+check "bound to another device than the one that leads to the peer it does not" \
+	not reaches a $R4
+check "for outer packets go by that one" [ "$(ip -n a -j -s link show dummy0 |
+	jq '.[0].stats64.tx.packets')" -gt 0 ]
 n a espudp set espudp0 bound-dev a0
 check "bound to the device that leads to the peer it works" reaches a $R4
 n a espudp set espudp0 bound-dev none

@@ -60,7 +60,8 @@ def selectors(on):
     for family, peer in PEERS.items():
         if family != on:
             site.tool("peer", "set", "espudp0", peer, "no-selectors")
-    site.tool("peer", "set", "espudp0", PEERS[on], "selector", *both(4), "selector", *both(6))
+    site.tool("peer", "set", "espudp0", PEERS[on], "routes", "none",
+              "selector", *both(4), "selector", *both(6))
 
 
 esp_in, esp_out = {}, {}

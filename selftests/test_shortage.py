@@ -323,7 +323,6 @@ def datapath():
 def main():
     if not os.path.exists("/proc/self/fail-nth"):
         forge.skip_all("no fail-nth")
-    run("dmesg", "-C")
     forge.load_module()
     prepare()
     forge.topo_direct()

@@ -471,7 +471,7 @@ def setup():
 
 def module_gone():
     """The module is removed while owners close their sockets."""
-    loops = 2 if forge.DEBUG_KERNEL else 20 if forge.FULL else 6
+    loops = 1 if forge.DEBUG_KERNEL else 20 if forge.FULL else 3
     traffic = Traffic()
     problem = ""
     for i in range(loops):

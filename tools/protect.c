@@ -105,16 +105,17 @@ void protect_undo(struct protect *p)
 	p->added.n = 0;
 }
 
-static bool ranges_overlap(const struct addr *a_from, const struct addr *a_to,
-			   const struct addr *b_from, const struct addr *b_to)
+static bool covers(const struct selector *s, const struct addr *from,
+		   const struct addr *to)
 {
-	return a_from->family == b_from->family &&
-	       addr_cmp(a_from, b_to) <= 0 && addr_cmp(b_from, a_to) <= 0;
+	return s->remote_from.family == from->family &&
+	       addr_cmp(&s->remote_from, from) <= 0 &&
+	       addr_cmp(to, &s->remote_to) <= 0;
 }
 
-/* A route to the device is needed as long as a peer has a part of it, since
- * the guard would hide a wider route of that peer; a guard only as long as a
- * peer would have made it.
+/* A route to the device is needed as long as a peer has all of it: without it
+ * the guard that stays would hide a wider route of that peer. A guard is needed
+ * only as long as a peer would have made it.
  */
 static bool needed(const struct prefix *x, const struct list *peers, bool guard)
 {
@@ -126,9 +127,7 @@ static bool needed(const struct prefix *x, const struct list *peers, bool guard)
 		struct list own = { 0 };
 
 		for_each(struct selector, s, &peer->selector)
-			found |= !guard && ranges_overlap(&from, &to,
-							  &s->remote_from,
-							  &s->remote_to);
+			found |= !guard && covers(s, &from, &to);
 		if (guard)
 			protect_prefixes(&peer->selector, &own);
 		for_each(struct prefix, y, &own)

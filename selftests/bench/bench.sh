@@ -12,7 +12,7 @@
 #   ROWS="tcp1"          what is measured, see measure.sh
 #   CONTESTANTS="plain xfrm wireguard espudp"
 #   CIPHERS="gcm128 chacha"
-#   BYTES=20M            of a bulk transfer
+#   BYTES=20M            of a bulk transfer (8M with two processors)
 #   OFFLOADS=default     or gro, see contestants.sh
 #   BENCH_OUT=FILE       the JSON (build/bench.json)
 #   BENCH_RAW=DIR        what the programs said (build/bench)
@@ -36,7 +36,6 @@ setting ROUNDS "${ROUNDS:-5}"
 setting ROWS "${ROWS:-tcp1}"
 setting CONTESTANTS "${CONTESTANTS:-plain xfrm wireguard espudp}"
 setting CIPHERS "${CIPHERS:-gcm128 chacha}"
-setting BYTES "${BYTES:-20M}"
 setting OFFLOADS "${OFFLOADS:-default}"
 setting INNER_MTU "${INNER_MTU:-1420}"
 
@@ -51,16 +50,17 @@ setting ESPUDP_KO "$(readlink -m "$ESPUDP_KO")"
 reports=()
 for mode in $modes; do
 	case $mode in
-	icount)	machine=(--icount) ;;
-	smp)	machine=(--smp 2 --thread multi) ;;
+	icount)	machine=(--icount) bytes=20M ;;
+	smp)	machine=(--smp 2 --thread multi) bytes=8M ;;
 	*)	echo "no such mode: $mode" >&2; exit 2 ;;
 	esac
 	rm -rf "${raw:?}/$mode"
 	mkdir -p "$raw/$mode"
 	echo "bench: kernel $KERNEL, mode $mode" >&2
-	printf '%s\n' "${settings[@]}" | sed '/^--env$/d; s/=/ /' >"$raw/$mode/settings"
+	all=("${settings[@]}" --env "BYTES=${BYTES:-$bytes}")
+	printf '%s\n' "${all[@]}" | sed '/^--env$/d; s/=/ /' >"$raw/$mode/settings"
 	"$here/../vm/run" --kernel "$KERNEL" "${machine[@]}" --timeout "${TIMEOUT:-1800}" \
-		--results "$raw/$mode" --log "$raw/$mode/console" "${settings[@]}" \
+		--results "$raw/$mode" --log "$raw/$mode/console" "${all[@]}" \
 		-- "$here/guest.sh" >&2
 	reports+=("$raw/$mode")
 done

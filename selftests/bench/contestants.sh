@@ -84,7 +84,7 @@ plain_down()
 xfrm_end()
 {
 	local ns=$1 outer=$2 port=$3 peer=$4 peer_port=$5 inner=$6 inner_peer=$7
-	local spi_in=$8 spi_out=$9 gateway=${10} cipher=${11} dir src dst
+	local spi_in=$8 spi_out=$9 gateway=${10} cipher=${11}
 
 	ip -n "$ns" xfrm state add src "$outer" dst "$peer" proto esp spi "$spi_out" \
 		mode tunnel reqid 1 replay-window 1024 aead "${aead[$cipher]}" "${key[$cipher]}" 128 \

@@ -14,11 +14,11 @@
 # bench.sh.
 
 here=$(dirname "$(readlink -f "$0")")
-# shellcheck source=selftests/lib.sh
+# shellcheck source=../lib.sh
 . "$here/../lib.sh" >/dev/null
-# shellcheck source=selftests/bench/contestants.sh
+# shellcheck source=contestants.sh
 . "$here/contestants.sh"
-# shellcheck source=selftests/bench/measure.sh
+# shellcheck source=measure.sh
 . "$here/measure.sh"
 
 out=/results
@@ -38,6 +38,7 @@ each()
 	for contestant in $CONTESTANTS; do
 		ciphers=ciphers_$contestant
 		for cipher in ${!ciphers}; do
+			# shellcheck disable=SC2153
 			[ "$cipher" = none ] || [[ " $CIPHERS " == *" $cipher "* ]] || continue
 			"$@" "$contestant" "$cipher"
 		done
@@ -90,6 +91,7 @@ rm -f $out/{about,crypto,index,failures} $out/probe-*
 modprobe -qa "$(cat /sys/devices/system/cpu/modalias)"
 
 bench_site
+# shellcheck disable=SC2119
 [[ $CONTESTANTS != *espudp* ]] || load_module
 [[ $CONTESTANTS != *wireguard* ]] || modprobe wireguard
 {

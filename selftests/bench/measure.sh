@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
+# shellcheck disable=SC2016 # awk
 #
 # Sourced after contestants.sh: what is measured. Each row of the benchmark is a
 # function row_NAME FILE that measures the contestant which is up, leaves what
 # the program said in FILE and how many packets that took in $count. What to read
 # from FILE is in report.py.
+
+iperf3_listens()
+{
+	[ -n "$(n gateway ss -Hltn sport = 5201)" ]
+}
 
 # The clock jumps while a virtual machine waits for the host's files: programs
 # run from memory.
@@ -21,8 +27,11 @@ bench_programs()
 	export TMPDIR=$T LC_ALL=C
 
 	nbg gateway "${iperf3[@]}" -s >/dev/null 2>&1
-	wait_for 20 sh -c '[ -n "$(ip netns exec gateway ss -Hltn sport = 5201)" ]'
+	wait_for 20 iperf3_listens
 }
+
+# what contestants.sh and this file set for each other
+to='' count=0
 
 # Segments that the client's TCP sent until now.
 segments()
@@ -38,6 +47,7 @@ bulk()
 	before=$(segments)
 	n client "${iperf3[@]}" -c "$to" -J -M $((INNER_MTU - 40)) -P "$2" -n "$3" \
 		--connect-timeout 10000 --snd-timeout 30000 >"$1" || return 1
+	# shellcheck disable=SC2034
 	count=$(($(segments) - before))
 }
 
