@@ -191,6 +191,7 @@ int espudp_nl_peer_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 	bool all;
 	int err = 0;
 
+	BUILD_BUG_ON(sizeof(*at) > sizeof(cb->ctx));
 	edev = espudp_netlink_begin_dump(cb, 0, &at->ifindex);
 	if (IS_ERR(edev))
 		return PTR_ERR(edev);
@@ -386,6 +387,7 @@ int espudp_nl_sa_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 	struct espudp_dev *edev;
 	int err;
 
+	BUILD_BUG_ON(sizeof(*at) > sizeof(cb->ctx));
 	edev = espudp_netlink_begin_dump(cb, BIT(ESPUDP_A_SA), &at->ifindex);
 	if (IS_ERR(edev))
 		return PTR_ERR(edev);

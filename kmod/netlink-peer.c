@@ -108,7 +108,8 @@ static int get_host(const struct nlattr *attr, struct in6_addr *addr, u8 *family
  * @peer: peer, its device locked; or NULL for one to be made
  * @ep: set
  * @local: attribute, or NULL; the unspecified address stands for the route's choice
- * @remote: attribute, or NULL
+ * @remote: attribute, or NULL; the unspecified address makes that of a peer that
+ *	exists unknown again
  * @port: attribute with the remote port, or NULL
  * @extack: told why not
  *
@@ -136,7 +137,7 @@ int espudp_netlink_get_endpoint(const struct espudp_peer *peer, struct espudp_en
 		err = get_host(remote, &ep->remote, &family, extack);
 		if (err)
 			return err;
-		if (any_addr(family, &ep->remote))
+		if (!peer && any_addr(family, &ep->remote))
 			return espudp_netlink_refuse(extack, remote, -EINVAL,
 						     "the unspecified address is no peer's");
 		if (!local && ep->has_local && family != ep->family)
@@ -161,7 +162,8 @@ int espudp_netlink_get_endpoint(const struct espudp_peer *peer, struct espudp_en
 						     "port 0 is not a port");
 		ep->remote_port = htons(nla_get_u16(port));
 	}
-	ep->has_remote |= !!remote;
+	if (remote)
+		ep->has_remote = !any_addr(family, &ep->remote);
 	ep->family = family;
 	return 0;
 }

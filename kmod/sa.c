@@ -244,7 +244,7 @@ struct espudp_sa *espudp_sa_reserve(struct espudp_dev *edev, struct espudp_peer 
 	at = get_random_u32();
 	for (tries = 0; tries < 4096; tries++, at++) {
 		sa->spi = cpu_to_be32(min + (span == U32_MAX ? at : at % (span + 1)));
-		err = rhashtable_insert_fast(&edev->spis, &sa->node, spi_params);
+		err = rhashtable_lookup_insert_fast(&edev->spis, &sa->node, spi_params);
 		if (err != -EEXIST)
 			break;
 		if (tries == span)
@@ -346,7 +346,7 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 			err = rhashtable_replace_fast(&edev->spis, &old->node,
 						      &sa->node, spi_params);
 		else
-			err = rhashtable_insert_fast(&edev->spis, &sa->node, spi_params);
+			err = rhashtable_lookup_insert_fast(&edev->spis, &sa->node, spi_params);
 	}
 	if (err) {
 		sa_free(sa);

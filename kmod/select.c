@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Traffic selectors: which peer protects an outbound packet.
  *
- * At configuration time each selector becomes entries, one for each pair of a
- * remote and a local prefix that its ranges split into. Entries with equal
- * prefixes form a group. One hash table finds the bucket of a remote prefix,
- * which knows the lengths of the local prefixes below it, and then the group of
- * both. A look-up thus takes one probe for each remote prefix length in use and
- * few more, however many peers there are.
+ * At configuration time a selector becomes entries, one for each pair of a remote
+ * and a local prefix that its ranges split into; those of equal prefixes form a
+ * group. One hash table has the bucket of a remote prefix, which knows the lengths
+ * of the local prefixes below it, and the group of both. A look-up takes a probe
+ * for each remote length in use and few more, however many peers there are.
  */
 #include <linux/jhash.h>
 #include <linux/netlink.h>
@@ -438,6 +437,7 @@ int espudp_select_set(struct espudp_select *t, struct espudp_peer *peer,
 	int err;
 
 	lockdep_assert_held(&peer->edev->lock);
+
 	if (sels) {
 		err = count(sels, extack);
 		if (err < 0)
@@ -467,10 +467,8 @@ int espudp_select_set(struct espudp_select *t, struct espudp_peer *peer,
 
 	for (i = 0; gone && i < gone->n; i++)
 		group_put(t, gone->e[i].group);
-	if (gone)
-		kvfree_rcu(gone, rcu);
-	if (old)
-		kvfree_rcu(old, rcu);
+	kvfree_rcu(gone, rcu);
+	kvfree_rcu(old, rcu);
 	return 0;
 }
 

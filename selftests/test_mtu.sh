@@ -309,6 +309,7 @@ n a ping -q -c 1 -W 2 $R4 >/dev/null
 forged 4 100
 check "a forged ICMP error with a tiny MTU lowers the path MTU to 576, no further" \
 	wait_for 5 pmtu_is 576
+check "an IPv4 packet with DF of the MTU that is shown passes" fits "$(peer_mtu)"
 check "IPv4 traffic goes on" no_df a 1400
 check "IPv6 traffic goes on" fits6 1280
 check "large datagrams go on, IPv4" large a $L4 $R4 9000

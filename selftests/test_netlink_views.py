@@ -176,6 +176,49 @@ def test_events(nl):
     check("events go on", events(listener) is not None)
 
 
+def test_record(nl):
+    trace = "/sys/kernel/tracing"
+    if not os.path.exists(f"{trace}/events"):
+        sh("mount", "-t", "tracefs", "tracefs", trace)
+    with open(f"{trace}/events/espudp/espudp_drop/enable", "w", encoding="ascii") as f:
+        f.write("1")
+    sh("ip", "link", "set", "espudp0", "up")
+    must(nl.call("SOCKET_ATTACH", dev(), nest("SOCKET", num("SOCKET_PORT", 4544, 2))))
+    expected = []
+    for family, to, spi, count in ((socket.AF_INET, "127.0.0.1", 0x12345678, 3),
+                                   (socket.AF_INET6, "::1", 0x87654321, 2)):
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        sock.bind((to, 0))
+        for _ in range(count):
+            sock.sendto(struct.pack("!II", spi, 1) + bytes(32), (to, 4544))
+            time.sleep(0.02)
+        expected.insert(0, {"A_UNKNOWN_SPI": spi, "A_UNKNOWN_REMOTE": socket.inet_pton(family, to),
+                            "A_UNKNOWN_REMOTE_PORT": sock.getsockname()[1],
+                            "A_UNKNOWN_COUNT": count})
+    got = nl.call("DEV_GET", dev()).objects[0]["A_DEV"]
+    equal("senders of unknown SPIs are remembered",
+          [{k: v for k, v in r.items() if k != "A_UNKNOWN_AGE"}
+           for r in got.get("A_DEV_UNKNOWN_SPI", [])], expected)
+    equal("and counted by reason", got["A_DEV_STATS"].get("A_STATS_DROP"),
+          [{"A_DROP_REASON": C["DROP_RX_SPI_UNKNOWN"], "A_DROP_COUNT": 5}])
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for spi in range(300, 400):
+        sock.sendto(struct.pack("!II", spi, 1) + bytes(32), ("127.0.0.1", 4544))
+    time.sleep(0.2)
+    got = nl.call("DEV_GET", dev()).objects[0]["A_DEV"]["A_DEV_UNKNOWN_SPI"]
+    equal("the newest sixteen of them", sorted(r["A_UNKNOWN_SPI"] for r in got),
+          list(range(384, 400)))
+    with open(f"{trace}/trace", encoding="ascii") as f:
+        lines = [line for line in f if "espudp_drop" in line and "spi" in line]
+    check("a tracepoint names device and reason",
+          len(lines) >= 105 and "dev=espudp0 peer=0" in lines[0] and
+          "reason=rx-spi-unknown" in lines[0], lines[:3])
+    with open(f"{trace}/events/espudp/enable", "w", encoding="ascii") as f:
+        f.write("0")
+    must(nl.call("SOCKET_DETACH", dev()))
+    sh("ip", "link", "set", "espudp0", "down")
+
+
 # ------------------------------------------------------------------ privileges
 
 def in_child(function, *setup):
@@ -376,4 +419,4 @@ def test_moved(nl):
 
 
 if __name__ == "__main__":
-    sys.exit(main([test_dumps, test_events, test_privileges, test_moved]))
+    sys.exit(main([test_dumps, test_events, test_record, test_privileges, test_moved]))

@@ -44,7 +44,7 @@ burst()
 	shift 5
 	before=$(pump_lines "burst.$to_ns")
 	n "$from_ns" pump send -s "$from" -r 500 -n "$number" "$@" "$to" 5000 >"$T/burst.sent"
-	wait_for 0.5 arrived "burst.$to_ns" $((before + number))
+	wait_for 1 arrived "burst.$to_ns" $((before + number))
 	echo $(($(pump_lines "burst.$to_ns") - before))
 }
 
@@ -324,6 +324,12 @@ check "a lifetime set later counts from installation" is "$(burst a $L4 b $R4 9)
 ##
 # No SA
 ##
+# events_over FILTER NUMBER
+events_over()
+{
+	[ "$(event_count "$1")" -gt "$2" ]
+}
+
 fresh
 events_start a
 n a espudp sa del espudp0 out 1 spi 0x1001

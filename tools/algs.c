@@ -21,7 +21,10 @@ struct auth {
 	unsigned int icv;
 };
 
-#define ESPUDP_LENS(...) { __VA_ARGS__ }
+#define ESPUDP_LENS(...)    \
+	{                   \
+		__VA_ARGS__ \
+	}
 #define ESPUDP_ENC(n, a, s, iv, b, i, is, ks) { n, a, s, i, is, ks },
 #define ESPUDP_AUTH(n, k, i) { n, k, i },
 
@@ -177,7 +180,8 @@ int algs_check(const struct sa *sa)
 			     e->name, sa->auth);
 	if (!e->aead && !a)
 		return error("%s needs an authentication algorithm, as sha256 "
-			     "(hmac(sha256))", e->name);
+			     "(hmac(sha256))",
+			     e->name);
 	if (!HAS(sa, ESPUDP_A_SA_ICV_BITS))
 		return OK;
 	if (!e->aead) {

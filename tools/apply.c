@@ -69,7 +69,7 @@ int apply_run(struct apply *a, const struct undo *u, unsigned int line,
 }
 
 void apply_diff(const struct set *set, const void *want, const void *defaults,
-		 const void *old, void *to, void *back)
+		const void *old, void *to, void *back)
 {
 	for (size_t i = 0; i < set->n; i++) {
 		const struct field *f = &set->fields[i];
@@ -135,10 +135,12 @@ int apply_device(struct apply *a)
 	struct undo u = { .cmd = ESPUDP_CMD_DEV_SET };
 	struct undo back = { .cmd = ESPUDP_CMD_DEV_SET };
 	uint16_t port = HAS(&a->conf.dev, ESPUDP_A_DEV_PORT) ?
-				a->conf.dev.port : DEFAULT_PORT;
+				a->conf.dev.port :
+				DEFAULT_PORT;
 	int ret = OK;
 
-	apply_diff(&set_dev, &a->conf.dev, &dev_defaults, old, &u.dev, &back.dev);
+	apply_diff(&set_dev, &a->conf.dev, &dev_defaults, old, &u.dev,
+		   &back.dev);
 	/* With sockets of its own, the port comes with them. */
 	if (a->conf.listen == LISTEN_OWN) {
 		CLEAR(&u.dev, ESPUDP_A_DEV_PORT);

@@ -22,8 +22,8 @@ static struct undo set_selectors(const struct peer *peer,
 	SET(&u.peer, ESPUDP_A_PEER_ID);
 	u.peer.selector = *selectors;
 	u.peer.no_selectors = !selectors->n;
-	SET(&u.peer, selectors->n ? ESPUDP_A_PEER_SELECTOR :
-				    ESPUDP_A_PEER_NO_SELECTORS);
+	SET(&u.peer,
+	    selectors->n ? ESPUDP_A_PEER_SELECTOR : ESPUDP_A_PEER_NO_SELECTORS);
 	return u;
 }
 
@@ -49,8 +49,8 @@ static int release_selectors(struct apply *a, const struct peer *old)
 	for_each(struct selector, s, &old->selector)
 		for_each(struct selector, t, want)
 			if (selector_equal(s, t)) {
-				*(struct selector *)list_add(
-					&keep, sizeof(*s)) = *s;
+				*(struct selector *)list_add(&keep,
+							     sizeof(*s)) = *s;
 				break;
 			}
 	if (keep.n < old->selector.n) {
@@ -75,7 +75,8 @@ static void diff_remote(const struct apply *a, const struct peer *want,
 			struct peer *back)
 {
 	uint16_t port = HAS(want, ESPUDP_A_PEER_REMOTE_PORT) ?
-				want->remote_port : DEFAULT_PORT;
+				want->remote_port :
+				DEFAULT_PORT;
 
 	CLEAR(to, ESPUDP_A_PEER_REMOTE);
 	CLEAR(back, ESPUDP_A_PEER_REMOTE);
@@ -270,7 +271,7 @@ int apply_sas(struct apply *a)
 	return ret;
 }
 
-static int delete(struct apply *a, const struct undo *u)
+static int delete (struct apply *a, const struct undo *u)
 {
 	nl_request(&a->nl, u->cmd, a->ifname);
 	if (u->cmd == ESPUDP_CMD_PEER_DEL)
@@ -309,9 +310,9 @@ int apply_deletions(struct apply *a)
 		u.sa.spi = s->spi;
 		u.sa.dir = s->dir;
 		u.sa.peer = s->peer;
-		u.sa.o.has = 1ULL << ESPUDP_A_SA_SPI |
-			     1ULL << ESPUDP_A_SA_DIR | 1ULL << ESPUDP_A_SA_PEER;
-		ret |= delete(a, &u);
+		u.sa.o.has = 1ULL << ESPUDP_A_SA_SPI | 1ULL << ESPUDP_A_SA_DIR |
+			     1ULL << ESPUDP_A_SA_PEER;
+		ret |= delete (a, &u);
 	}
 	for_each(struct peer, p, &a->peers) {
 		struct undo u = { .cmd = ESPUDP_CMD_PEER_DEL };
@@ -321,7 +322,7 @@ int apply_deletions(struct apply *a)
 			continue;
 		u.peer.id = p->id;
 		SET(&u.peer, ESPUDP_A_PEER_ID);
-		ret |= delete(a, &u);
+		ret |= delete (a, &u);
 	}
 	if (!lookup_peers(&a->nl, a->ifname, &peers))
 		ret |= protect_release(&a->protect, &prefixes, &peers, false);

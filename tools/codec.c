@@ -96,7 +96,8 @@ void codec_decode(const struct set *set, const struct nlattr *nest, void *obj)
 	const struct nlattr *attr;
 	struct object *o = obj;
 
-	mnl_attr_for_each_nested(attr, nest) {
+	mnl_attr_for_each_nested(attr, nest)
+	{
 		uint16_t type = mnl_attr_get_type(attr);
 		const struct field *f = NULL;
 
@@ -209,8 +210,8 @@ bool codec_path(const struct nlmsghdr *request, size_t offset, int missing,
 			start = next;
 			continue;
 		}
-		len += snprintf(text + len, size > len ? size - len : 0,
-				"%s%s", len ? "." : "",
+		len += snprintf(text + len, size > len ? size - len : 0, "%s%s",
+				len ? "." : "",
 				attr_name(names, mnl_attr_get_type(attr)));
 		found = offset == start;
 		if (!set) {

@@ -83,7 +83,8 @@ static int begin_section(struct parser *p, char *s)
 		p->sa->sa.dir = UINT8_MAX;
 	} else {
 		return error("unknown section `[%s]': [Device], [Peer] or [SA] "
-			     "is expected", s);
+			     "is expected",
+			     s);
 	}
 	return OK;
 }

@@ -53,8 +53,8 @@ static int check_selectors(const struct conf_peer *p, const struct conf_peer *q)
 			if (selector_equal(a, b))
 				return error("selector `%s' is also that of "
 					     "the peer in line %u: its prio "
-					     "must differ", format_selector(a),
-					     q->line);
+					     "must differ",
+					     format_selector(a), q->line);
 	return OK;
 }
 
@@ -80,8 +80,8 @@ static int check_peer(struct conf *conf, const struct conf_peer *p)
 					     p->peer.id, q->line);
 		} else if (!strcmp(p->peer.name, q->peer.name)) {
 			return error("Name `%s' is that of line %u: both need "
-				     "an Id", format_name(p->peer.name, false),
-				     q->line);
+				     "an Id",
+				     format_name(p->peer.name, false), q->line);
 		}
 		ret = ret ? ret : check_selectors(p, q);
 	}

@@ -74,7 +74,8 @@ static void on_route(const struct nlmsghdr *nlh, void *arg)
 
 	r.prefix.addr.family = rtm->rtm_family;
 	r.prefix.len = rtm->rtm_dst_len;
-	mnl_attr_for_each(attr, nlh, sizeof(*rtm)) {
+	mnl_attr_for_each(attr, nlh, sizeof(*rtm))
+	{
 		len = mnl_attr_get_payload_len(attr);
 		switch (mnl_attr_get_type(attr)) {
 		case RTA_DST:

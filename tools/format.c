@@ -63,19 +63,20 @@ static const char *format_ports(const char *which, uint16_t from, uint16_t to)
 
 const char *format_selector(const struct selector *s)
 {
-	return format(
-		"local %s remote %s%s%s%s%s%s",
-		format_range(&s->local_from, &s->local_to),
-		format_range(&s->remote_from, &s->remote_to),
-		s->protocol ? " proto " : "",
-		s->protocol ? format_protocol(s->protocol) : "",
-		HAS(s, ESPUDP_A_SELECTOR_LOCAL_PORT_FROM) ?
-			format_ports("local-port", s->local_port_from,
-				     s->local_port_to) : "",
-		HAS(s, ESPUDP_A_SELECTOR_REMOTE_PORT_FROM) ?
-			format_ports("remote-port", s->remote_port_from,
-				     s->remote_port_to) : "",
-		s->priority ? format(" prio %u", s->priority) : "");
+	return format("local %s remote %s%s%s%s%s%s",
+		      format_range(&s->local_from, &s->local_to),
+		      format_range(&s->remote_from, &s->remote_to),
+		      s->protocol ? " proto " : "",
+		      s->protocol ? format_protocol(s->protocol) : "",
+		      HAS(s, ESPUDP_A_SELECTOR_LOCAL_PORT_FROM) ?
+			      format_ports("local-port", s->local_port_from,
+					   s->local_port_to) :
+			      "",
+		      HAS(s, ESPUDP_A_SELECTOR_REMOTE_PORT_FROM) ?
+			      format_ports("remote-port", s->remote_port_from,
+					   s->remote_port_to) :
+			      "",
+		      s->priority ? format(" prio %u", s->priority) : "");
 }
 
 const char *format_bytes(uint64_t n)
@@ -98,8 +99,10 @@ const char *format_seconds(uint64_t s)
 	static const struct {
 		const char *name;
 		uint64_t seconds;
-	} units[] = { { "day", 86400 }, { "hour", 3600 },
-		      { "minute", 60 }, { "second", 1 } };
+	} units[] = { { "day", 86400 },
+		      { "hour", 3600 },
+		      { "minute", 60 },
+		      { "second", 1 } };
 	char text[128] = "";
 	int len = 0, parts = 0;
 
@@ -194,9 +197,9 @@ const char *format_peer(const char *name, uint32_t id)
 const char *colour(enum colour c)
 {
 	static const char *const codes[] = {
-		[C_RESET] = "\033[0m",	 [C_BOLD] = "\033[1m",
-		[C_GREEN] = "\033[32m",	 [C_YELLOW] = "\033[33m",
-		[C_CYAN] = "\033[36m",	 [C_RED] = "\033[31m",
+		[C_RESET] = "\033[0m",	[C_BOLD] = "\033[1m",
+		[C_GREEN] = "\033[32m", [C_YELLOW] = "\033[33m",
+		[C_CYAN] = "\033[36m",	[C_RED] = "\033[31m",
 	};
 	static int on = -1;
 

@@ -149,7 +149,7 @@ void json_print(struct json_object *o, bool one_line)
 {
 	puts(json_object_to_json_string_ext(
 		o, JSON_C_TO_STRING_NOSLASHESCAPE |
-		   (one_line ? JSON_C_TO_STRING_PLAIN :
-			       JSON_C_TO_STRING_PRETTY)));
+			   (one_line ? JSON_C_TO_STRING_PLAIN :
+				       JSON_C_TO_STRING_PRETTY)));
 	json_object_put(o);
 }

@@ -21,9 +21,11 @@ static void unknown_top(const struct nlmsghdr *nlh, struct object *o)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct genlmsghdr))
-		if (mnl_attr_get_type(attr) > ESPUDP_A_MAX)
-			codec_unknown(o, "message", attr);
+	mnl_attr_for_each(
+		attr, nlh,
+		sizeof(struct genlmsghdr)) if (mnl_attr_get_type(attr) >
+					       ESPUDP_A_MAX)
+		codec_unknown(o, "message", attr);
 }
 
 static void on_object(const struct nlmsghdr *nlh, void *arg)
@@ -184,8 +186,8 @@ int lookup_peer(struct nl *nl, const char *ifname, const char *token,
 			continue;
 		if (found) {
 			ret = error("%s: several peers are named `%s' (ids %u, "
-				    "%u): give the id", ifname, token,
-				    found->id, p->id);
+				    "%u): give the id",
+				    ifname, token, found->id, p->id);
 			goto out;
 		}
 		found = p;

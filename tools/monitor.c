@@ -19,7 +19,7 @@
 #include "print.h"
 
 struct monitor {
-	struct nl nl;	  /* for dumps */
+	struct nl nl; /* for dumps */
 	struct nl events; /* where events come */
 	const char *ifname;
 };
@@ -40,14 +40,18 @@ static const char *sa_words(const struct event *e)
 {
 	if (!HAS(e, ESPUDP_A_EVENT_SPI))
 		return "";
-	return format(" SA %s 0x%08x", HAS(e, ESPUDP_A_EVENT_DIR) ?
-			      names_get(&names_dir, e->dir) : "in", e->spi);
+	return format(" SA %s 0x%08x",
+		      HAS(e, ESPUDP_A_EVENT_DIR) ?
+			      names_get(&names_dir, e->dir) :
+			      "in",
+		      e->spi);
 }
 
 static const char *count_words(const struct event *e)
 {
 	return HAS(e, ESPUDP_A_EVENT_COUNT) ?
-		       format(" %" PRIu64 " times", e->count) : "";
+		       format(" %" PRIu64 " times", e->count) :
+		       "";
 }
 
 static void print_event(const struct event *e)
@@ -120,7 +124,8 @@ static void resync_dev(struct monitor *m, const struct dev *dev)
 		goto out;
 	if (!json) {
 		printf("%s %s %sresync%s %zu peers, %zu SAs, see `espudp show "
-		       "%s'\n", timestamp(), dev->ifname, colour(C_BOLD),
+		       "%s'\n",
+		       timestamp(), dev->ifname, colour(C_BOLD),
 		       colour(C_RESET), peers.n, sas.n, dev->ifname);
 		goto out;
 	}
@@ -217,10 +222,10 @@ int cmd_monitor(struct words *w)
 		ret = nl_open(&m.events);
 	if (!ret && m.ifname)
 		ret = lookup_devs(&m.nl, m.ifname, &devs);
-	if (!ret && (!m.events.group ||
-		     mnl_socket_setsockopt(m.events.sock,
-					   NETLINK_ADD_MEMBERSHIP,
-					   &m.events.group, sizeof(int))))
+	if (!ret &&
+	    (!m.events.group ||
+	     mnl_socket_setsockopt(m.events.sock, NETLINK_ADD_MEMBERSHIP,
+				   &m.events.group, sizeof(int))))
 		ret = error("events: %s; CAP_NET_ADMIN is needed",
 			    strerror(m.events.group ? errno : ENOENT));
 	if (!ret)

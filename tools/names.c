@@ -7,11 +7,11 @@
 #include "names.h"
 #include "util.h"
 
-#define NAMES_DEFINE_ENUM(name)                                                \
-	const struct names names_##name = { name##_names,                      \
+#define NAMES_DEFINE_ENUM(name)                           \
+	const struct names names_##name = { name##_names, \
 					    ARRAY_SIZE(name##_names) };
-#define NAMES_DEFINE_ATTR(name)                                                \
-	const struct names attrs_##name = { name##_attr_names,                 \
+#define NAMES_DEFINE_ATTR(name)                                \
+	const struct names attrs_##name = { name##_attr_names, \
 					    ARRAY_SIZE(name##_attr_names) };
 NAMES_OF_ENUMS(NAMES_DEFINE_ENUM)
 NAMES_OF_ATTRS(NAMES_DEFINE_ATTR)
@@ -39,8 +39,9 @@ const char *names_list(const struct names *names, size_t first)
 	text[0] = 0;
 	for (size_t i = first; i < names->n && len < sizeof(text); i++)
 		len += snprintf(text + len, sizeof(text) - len, "%s%s",
-				i == first ? "" :
-				i + 1 < names->n ? ", " : " or ",
+				i == first	 ? "" :
+				i + 1 < names->n ? ", " :
+						   " or ",
 				names->v[i]);
 	return text;
 }

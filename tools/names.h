@@ -10,13 +10,16 @@ struct names {
 };
 
 /* Names of the UAPI's enum values and attributes, from names-gen.h. */
-#define NAMES_OF_ENUMS(X)                                                      \
-	X(mode) X(dir) X(outer_csum) X(df) X(frag) X(dscp) X(socket_loss)      \
-	X(marker) X(socket_kind) X(roaming) X(nat) X(sa_state) X(event_type)   \
-	X(expire_cause) X(flush_what) X(drop)
-#define NAMES_OF_ATTRS(X)                                                      \
-	X(espudp) X(dev) X(socket) X(peer) X(selector) X(sa) X(reserve)        \
-	X(stats) X(drop_count) X(unknown_spi) X(event)
+/* clang-format off */
+#define NAMES_OF_ENUMS(X)						\
+	X(mode) X(dir) X(outer_csum) X(df) X(frag) X(dscp)		\
+	X(socket_loss) X(marker) X(socket_kind) X(roaming) X(nat)	\
+	X(sa_state) X(event_type) X(expire_cause) X(flush_what)		\
+	X(drop)
+#define NAMES_OF_ATTRS(X)						\
+	X(espudp) X(dev) X(socket) X(peer) X(selector) X(sa)		\
+	X(reserve) X(stats) X(drop_count) X(unknown_spi) X(event)
+/* clang-format on */
 
 #define NAMES_DECLARE_ENUM(name) extern const struct names names_##name;
 #define NAMES_DECLARE_ATTR(name) extern const struct names attrs_##name;

@@ -58,11 +58,13 @@ static void on_family(const struct nlmsghdr *nlh, void *arg)
 	attr = nl_find(nlh, CTRL_ATTR_MCAST_GROUPS);
 	if (!attr)
 		return;
-	mnl_attr_for_each_nested(grp, attr) {
+	mnl_attr_for_each_nested(grp, attr)
+	{
 		const char *name = "";
 		uint32_t id = 0;
 
-		mnl_attr_for_each_nested(a, grp) {
+		mnl_attr_for_each_nested(a, grp)
+		{
 			if (mnl_attr_get_type(a) == CTRL_ATTR_MCAST_GRP_NAME)
 				name = mnl_attr_get_str(a);
 			if (mnl_attr_get_type(a) == CTRL_ATTR_MCAST_GRP_ID)
@@ -129,8 +131,8 @@ void nl_put_u32(struct nl *nl, uint16_t type, uint32_t n)
 
 struct nlattr *nl_nest(struct nl *nl, uint16_t type)
 {
-	struct nlattr *nest = mnl_attr_nest_start_check(nl->req,
-							NL_REQUEST_SIZE, type);
+	struct nlattr *nest =
+		mnl_attr_nest_start_check(nl->req, NL_REQUEST_SIZE, type);
 
 	if (!nest)
 		nl->overflow = true;
@@ -161,7 +163,8 @@ static void read_error(struct nl *nl, const struct nlmsghdr *nlh)
 		return;
 	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
 		offset += e->msg.nlmsg_len - NLMSG_HDRLEN;
-	mnl_attr_for_each(attr, nlh, MNL_ALIGN(offset)) {
+	mnl_attr_for_each(attr, nlh, MNL_ALIGN(offset))
+	{
 		switch (mnl_attr_get_type(attr)) {
 		case NLMSGERR_ATTR_MSG:
 			snprintf(nl->error.text, sizeof(nl->error.text), "%.*s",
@@ -281,8 +284,9 @@ const struct nlattr *nl_find(const struct nlmsghdr *nlh, uint16_t type)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct genlmsghdr))
-		if (mnl_attr_get_type(attr) == type)
-			return attr;
+	mnl_attr_for_each(
+		attr, nlh,
+		sizeof(struct genlmsghdr)) if (mnl_attr_get_type(attr) ==
+					       type) return attr;
 	return NULL;
 }

@@ -12,7 +12,7 @@ struct nl_error {
 	int err; /* positive errno, 0 for none */
 	char text[256]; /* the kernel's words */
 	char attr[128]; /* path of the attribute it points at */
-	bool missing;	/* that attribute should have been there */
+	bool missing; /* that attribute should have been there */
 };
 
 /* A netlink socket and the request being made. */

@@ -7,17 +7,17 @@
 #include "objects.h"
 
 /* FIELD(attribute, type, member, flags, ...designated initializers) */
-#define F(a, t, m, fl, ...)                                                    \
-	{                                                                      \
-		.attr = ESPUDP_A_##a, .type = F_##t, .flags = fl,              \
-		.offset = offsetof(struct S, m),                               \
-		.size = sizeof(((struct S *)0)->m), __VA_ARGS__                \
+#define F(a, t, m, fl, ...)                                       \
+	{                                                         \
+		.attr = ESPUDP_A_##a, .type = F_##t, .flags = fl, \
+		.offset = offsetof(struct S, m),                  \
+		.size = sizeof(((struct S *)0)->m), __VA_ARGS__   \
 	}
-#define SET_DEFINE(nm, at)                                                     \
-	const struct set set_##nm = { .name = #nm,                             \
-				      .attrs = &attrs_##at,                    \
-				      .size = sizeof(struct S),                \
-				      .fields = nm##_fields,                   \
+#define SET_DEFINE(nm, at)                                      \
+	const struct set set_##nm = { .name = #nm,              \
+				      .attrs = &attrs_##at,     \
+				      .size = sizeof(struct S), \
+				      .fields = nm##_fields,    \
 				      .n = ARRAY_SIZE(nm##_fields) }
 
 #define S drop
@@ -70,8 +70,8 @@ static const struct field dev_fields[] = {
 	F(DEV_PORT, U16, port, F_RW, .conf = "Port"),
 	F(DEV_FWMARK, U32, fwmark, F_RW | F_HEX | F_OFF | F_ZERO,
 	  .conf = "FwMark"),
-	F(DEV_BOUND_IFINDEX, U32, bound_ifindex,
-	  F_RW | F_LINK | F_OFF | F_ZERO, .word = "bound-dev", .conf = "BoundDevice"),
+	F(DEV_BOUND_IFINDEX, U32, bound_ifindex, F_RW | F_LINK | F_OFF | F_ZERO,
+	  .word = "bound-dev", .conf = "BoundDevice"),
 	F(DEV_OUTER_CSUM, ENUM, outer_csum, F_RW, .names = &names_outer_csum,
 	  .conf = "OuterChecksum"),
 	F(DEV_DF, ENUM, df, F_RW, .names = &names_df, .conf = "DF"),
@@ -166,8 +166,10 @@ static const struct field sa_fields[] = {
 	  .conf = "SoftPackets"),
 	F(SA_HARD_PACKETS, U64, hard_packets, F_RW | F_OFF | F_ZERO,
 	  .conf = "HardPackets"),
-	F(SA_SOFT_BYTES, U64, soft_bytes, F_RW | F_OFF | F_ZERO, .conf = "SoftBytes"),
-	F(SA_HARD_BYTES, U64, hard_bytes, F_RW | F_OFF | F_ZERO, .conf = "HardBytes"),
+	F(SA_SOFT_BYTES, U64, soft_bytes, F_RW | F_OFF | F_ZERO,
+	  .conf = "SoftBytes"),
+	F(SA_HARD_BYTES, U64, hard_bytes, F_RW | F_OFF | F_ZERO,
+	  .conf = "HardBytes"),
 	F(SA_STATE, ENUM, state, 0, .names = &names_sa_state),
 	F(SA_AGE, U64, age, 0),
 	F(SA_PACKETS, U64, packets, 0),
@@ -356,9 +358,9 @@ bool object_is_foreign(const struct set *set, const void *obj, char *text,
 				      size))
 			return true;
 		for (size_t j = 0; f->type == F_LIST && j < l->n; j++)
-			if (object_is_foreign(
-				    f->set, (char *)l->v + j * f->set->size,
-				    text, size))
+			if (object_is_foreign(f->set,
+					      (char *)l->v + j * f->set->size,
+					      text, size))
 				return true;
 	}
 	return false;

@@ -34,7 +34,7 @@ struct object {
 	struct list unknown;
 };
 
-#define HAS(p, attr) ((p)->o.has >> (attr) & 1)
+#define HAS(p, attr) ((p)->o.has >> (attr)&1)
 #define SET(p, attr) ((p)->o.has |= 1ULL << (attr))
 #define CLEAR(p, attr) ((p)->o.has &= ~(1ULL << (attr)))
 
@@ -143,10 +143,10 @@ enum field_type {
 	F_U16,
 	F_U32,
 	F_U64,
-	F_ENUM,	  /* u8 with names */
+	F_ENUM, /* u8 with names */
 	F_ENUM32, /* u32 with names */
-	F_BOOL,	  /* u8, 0 or 1 */
-	F_FLAG,	  /* present or absent */
+	F_BOOL, /* u8, 0 or 1 */
+	F_FLAG, /* present or absent */
 	F_STRING,
 	F_ADDR,
 	F_KEY,
@@ -155,13 +155,14 @@ enum field_type {
 };
 
 enum field_flags {
-	F_RW = 1 << 0,	  /* a setting; else told by the module only */
-	F_HEX = 1 << 1,	  /* people read it as hexadecimal */
-	F_OFF = 1 << 2,	  /* "off" or "none" means 0 */
-	F_PORT = 1 << 3,  /* an address that may carry the port, the next field */
-	F_LINK = 1 << 4,  /* index of a network device */
+	F_RW = 1 << 0, /* a setting; else told by the module only */
+	F_HEX = 1 << 1, /* people read it as hexadecimal */
+	F_OFF = 1 << 2, /* "off" or "none" means 0 */
+	F_PORT = 1
+		 << 3, /* an address that may carry the port, the next field */
+	F_LINK = 1 << 4, /* index of a network device */
 	F_CHECK = 1 << 5, /* sent, but not a setting that words name */
-	F_ZERO = 1 << 6,  /* 0 says as much as leaving it out */
+	F_ZERO = 1 << 6, /* 0 says as much as leaving it out */
 };
 
 struct set;
@@ -173,10 +174,10 @@ struct field {
 	uint16_t offset;
 	uint16_t size;
 	const struct names *names; /* of F_ENUM */
-	const struct set *set;	   /* of F_NEST and F_LIST */
-	const char *word;	   /* on the command line; NULL: as attribute */
-	const char *conf;	   /* in configuration files */
-	uint64_t max;		   /* 0: what the type holds */
+	const struct set *set; /* of F_NEST and F_LIST */
+	const char *word; /* on the command line; NULL: as attribute */
+	const char *conf; /* in configuration files */
+	uint64_t max; /* 0: what the type holds */
 };
 
 /* An attribute set of the UAPI and the structure that holds its values. */
@@ -195,7 +196,7 @@ extern const struct set set_event;
 const struct field *field_find(const struct set *set, uint8_t attr);
 const char *field_word(const struct set *set, const struct field *f);
 #define FIELD(obj, f, type) (*(type *)((char *)(obj) + (f)->offset))
-#define CFIELD(obj, f, type)                                                   \
+#define CFIELD(obj, f, type) \
 	(*(type const *)((const char *)(obj) + (f)->offset))
 
 /* Any of F_U8 to F_BOOL, F_FLAG. */

@@ -67,8 +67,7 @@ int parse_number(const char *what, const char *s, uint64_t min, uint64_t max,
 	if (is_number(s, n) && *n >= min && *n <= max)
 		return OK;
 	return error("bad %s `%s': a number from %llu to %llu is expected",
-		     what, s, (unsigned long long)min,
-		     (unsigned long long)max);
+		     what, s, (unsigned long long)min, (unsigned long long)max);
 }
 
 int parse_enum(const char *what, const char *s, const struct names *names,
@@ -105,8 +104,8 @@ int parse_addr(const char *what, const char *s, struct addr *a)
 {
 	if (addr(s, a))
 		return OK;
-	return error("bad %s `%s': an IPv4 or IPv6 address is expected%s",
-		     what, s, strchr(s, '%') ? ", without a scope" : "");
+	return error("bad %s `%s': an IPv4 or IPv6 address is expected%s", what,
+		     s, strchr(s, '%') ? ", without a scope" : "");
 }
 
 int parse_endpoint(const char *what, const char *s, struct addr *a,
@@ -148,7 +147,8 @@ int parse_endpoint(const char *what, const char *s, struct addr *a,
 		return OK;
 	if (!is_number(colon + 1, &n) || !n || n > UINT16_MAX)
 		return error("bad port `%s' in %s: a number from 1 to 65535 is "
-			     "expected", colon + 1, what);
+			     "expected",
+			     colon + 1, what);
 	*port = n;
 	return OK;
 }
@@ -178,24 +178,28 @@ int parse_range(const char *what, const char *s, struct addr *from,
 			goto bad;
 		if (from->family != to->family)
 			return error("bad %s `%s': the ends are of two address "
-				     "families", what, s);
+				     "families",
+				     what, s);
 		if (addr_cmp(from, to) > 0)
 			return error("bad %s `%s': the first address is above "
-				     "the last", what, s);
+				     "the last",
+				     what, s);
 		return OK;
 	}
 	if (!is_number(second, &len) || len > addr_len(from) * 8)
 		return error("bad %s `%s': a prefix length from 0 to %u is "
-			     "expected", what, s, addr_len(from) * 8);
+			     "expected",
+			     what, s, addr_len(from) * 8);
 	prefix_range(from, len, &first, to);
 	if (!addr_equal(from, &first))
 		return error("bad %s `%s': bits beyond the prefix length are "
-			     "set; %s/%u?", what, s, format_addr(&first),
-			     (unsigned int)len);
+			     "set; %s/%u?",
+			     what, s, format_addr(&first), (unsigned int)len);
 	return OK;
 bad:
 	return error("bad %s `%s': ADDRESS, ADDRESS/LENGTH or "
-		     "ADDRESS-ADDRESS is expected", what, s);
+		     "ADDRESS-ADDRESS is expected",
+		     what, s);
 }
 
 static const struct {
@@ -203,14 +207,14 @@ static const struct {
 	uint8_t number;
 	bool ports;
 } protocols[] = {
-	{ "any", 0, false },	   { "icmp", 1, false },
-	{ "ipip", 4, false },	   { "tcp", 6, true },
-	{ "udp", 17, true },	   { "dccp", 33, true },
-	{ "ipv6", 41, false },	   { "gre", 47, false },
-	{ "esp", 50, false },	   { "ah", 51, false },
-	{ "icmpv6", 58, false },   { "ipv6-icmp", 58, false },
-	{ "ospf", 89, false },	   { "l2tp", 115, false },
-	{ "sctp", 132, true },	   { "udplite", 136, true },
+	{ "any", 0, false },	 { "icmp", 1, false },
+	{ "ipip", 4, false },	 { "tcp", 6, true },
+	{ "udp", 17, true },	 { "dccp", 33, true },
+	{ "ipv6", 41, false },	 { "gre", 47, false },
+	{ "esp", 50, false },	 { "ah", 51, false },
+	{ "icmpv6", 58, false }, { "ipv6-icmp", 58, false },
+	{ "ospf", 89, false },	 { "l2tp", 115, false },
+	{ "sctp", 132, true },	 { "udplite", 136, true },
 };
 
 const char *parse_protocol_name(uint8_t protocol)
@@ -241,8 +245,8 @@ int parse_protocol(const char *what, const char *s, uint8_t *protocol)
 	}
 	if (!is_number(s, &n) || n > UINT8_MAX)
 		return error("bad %s `%s': a number from 0 to 255 or a name as "
-			     "tcp, udp, sctp, icmp, icmpv6 is expected", what,
-			     s);
+			     "tcp, udp, sctp, icmp, icmpv6 is expected",
+			     what, s);
 	*protocol = n;
 	return OK;
 }
@@ -261,14 +265,16 @@ static int parse_ports(const char *what, const char *s, uint16_t *from,
 		*second++ = 0;
 	else
 		second = text;
-	if (!is_number(text, &a) || !is_number(second, &b) || a > b || b > UINT16_MAX)
+	if (!is_number(text, &a) || !is_number(second, &b) || a > b ||
+	    b > UINT16_MAX)
 		goto bad;
 	*from = a;
 	*to = b;
 	return OK;
 bad:
 	return error("bad %s `%s': PORT or FIRST-LAST of 0 to 65535 is "
-		     "expected", what, s);
+		     "expected",
+		     what, s);
 }
 
 static int selector_word(struct words *w, struct selector *s, bool *end)
@@ -328,10 +334,10 @@ int parse_selector(struct words *w, struct selector *s)
 						  &s->remote_to);
 		} else {
 			ret = usage("selector: `local RANGE remote RANGE' is "
-				    "expected%s%s%s", words_peek(w) ?
-				    ", not `" : "", words_peek(w) ?
-				    words_peek(w) : "", words_peek(w) ?
-				    "'" : "");
+				    "expected%s%s%s",
+				    words_peek(w) ? ", not `" : "",
+				    words_peek(w) ? words_peek(w) : "",
+				    words_peek(w) ? "'" : "");
 		}
 		if (ret)
 			return ret;
@@ -383,7 +389,8 @@ int take_dev(struct words *w, const char **ifname)
 	if (*s && strlen(s) < IFNAME_LEN && !strpbrk(s, "/: \t\n"))
 		return OK;
 	return error("bad device `%s': a name of 1 to %d characters is "
-		     "expected", s, IFNAME_LEN - 1);
+		     "expected",
+		     s, IFNAME_LEN - 1);
 }
 
 static int parse_link(const char *what, const char *s, uint64_t *n)
@@ -401,8 +408,8 @@ static uint64_t field_max(const struct field *f)
 	return f->size == 8 ? UINT64_MAX : (1ULL << f->size * 8) - 1;
 }
 
-int parse_field(const struct field *f, void *obj,
-		const char *what, const char *s)
+int parse_field(const struct field *f, void *obj, const char *what,
+		const char *s)
 {
 	struct object *o = obj;
 	uint16_t port = 0;

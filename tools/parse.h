@@ -48,8 +48,8 @@ int parse_name(const char *what, const char *s, char *name);
 int take_dev(struct words *w, const char **ifname);
 
 /* The value of a setting, put into its object. */
-int parse_field(const struct field *f, void *obj,
-		const char *what, const char *s);
+int parse_field(const struct field *f, void *obj, const char *what,
+		const char *s);
 /* The setting that a command line calls @word, or NULL. */
 const struct field *parse_word(const struct set *set, const char *word);
 

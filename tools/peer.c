@@ -39,9 +39,9 @@ static int parse_words(struct words *w, struct peer_args *args)
 
 	while (!ret && (word = words_next(w))) {
 		if (!strcmp(word, "selector")) {
-			ret = parse_selector(
-				w, list_add(&args->peer.selector,
-					    sizeof(struct selector)));
+			ret = parse_selector(w,
+					     list_add(&args->peer.selector,
+						      sizeof(struct selector)));
 			SET(&args->peer, ESPUDP_A_PEER_SELECTOR);
 			continue;
 		}
@@ -52,7 +52,8 @@ static int parse_words(struct words *w, struct peer_args *args)
 		f = parse_word(&set_peer, word);
 		if (!f)
 			return usage("unknown word `%s' for a peer, see "
-				     "`espudp help peer'", word);
+				     "`espudp help peer'",
+				     word);
 		if (args->peer.o.has >> f->attr & 1)
 			return usage("`%s' is given twice", word);
 		if (f->type == F_FLAG) {

@@ -82,7 +82,8 @@ static int check_old_sa(struct apply *a, const struct conf_sa *s,
 			const struct sa *old)
 {
 	unsigned int icv = HAS(&s->sa, ESPUDP_A_SA_ICV_BITS) ?
-				   s->sa.icv_bits : algs_icv_default(&s->sa);
+				   s->sa.icv_bits :
+				   algs_icv_default(&s->sa);
 	const char *what = NULL;
 
 	if (strcmp(s->sa.enc, old->enc) || strcmp(s->sa.auth, old->auth))
@@ -137,7 +138,8 @@ static int check_foreign(const struct apply *a)
 	return OK;
 refuse:
 	return error("%s: not changed, because this program does not know all "
-		     "of it and might lose settings: %s", a->ifname, text);
+		     "of it and might lose settings: %s",
+		     a->ifname, text);
 }
 
 static int check_listen(const struct apply *a)
@@ -149,7 +151,8 @@ static int check_listen(const struct apply *a)
 			if (s->kind == ESPUDP_SOCKET_KIND_ADOPTED)
 				return error("%s: it has an adopted socket; "
 					     "`Listen = own' does not go with "
-					     "it", a->ifname);
+					     "it",
+					     a->ifname);
 	return OK;
 }
 

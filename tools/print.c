@@ -15,11 +15,11 @@ void print_item(const char *indent, const char *name)
 	printf("%s%s%s%s: ", indent, colour(C_BOLD), name, colour(C_RESET));
 }
 
-#define ITEM(indent, name, ...)                                                \
-	do {                                                                   \
-		print_item(indent, name);                                      \
-		printf(__VA_ARGS__);                                           \
-		putchar('\n');                                                 \
+#define ITEM(indent, name, ...)           \
+	do {                              \
+		print_item(indent, name); \
+		printf(__VA_ARGS__);      \
+		putchar('\n');            \
 	} while (0)
 
 void print_unknown(const struct object *o, const char *indent)
@@ -125,7 +125,8 @@ static void print_settings(const struct dev *dev)
 	if (dev->df)
 		ITEM("  ", "df", "%s", names_get(&names_df, dev->df));
 	if (dev->frag)
-		ITEM("  ", "fragments", "%s", names_get(&names_frag, dev->frag));
+		ITEM("  ", "fragments", "%s",
+		     names_get(&names_frag, dev->frag));
 	if (dev->dscp)
 		ITEM("  ", "dscp", "%s", names_get(&names_dscp, dev->dscp));
 	if (dev->ttl)
@@ -175,8 +176,9 @@ void print_dev(const struct dev *dev, const struct list *sas)
 		print_sockets(dev);
 	}
 	if (dev->foreign_netns)
-		ITEM("  ", "namespace", "moved; the sockets stay where the "
-					"device was created");
+		ITEM("  ", "namespace",
+		     "moved; the sockets stay where the "
+		     "device was created");
 	print_settings(dev);
 	ITEM("  ", "peers", "%u (%u SA%s)", dev->peers, dev->sas,
 	     dev->sas == 1 ? "" : "s");
@@ -240,7 +242,9 @@ static const char *used(uint64_t now, uint64_t soft, uint64_t hard,
 	if (!soft && !hard)
 		return "";
 	return format(", %s of %s%s%s", fmt(now), fmt(hard ? hard : soft),
-		      hard && soft ? ", rekey at " : hard ? "" : " (rekey)",
+		      hard && soft ? ", rekey at " :
+		      hard	   ? "" :
+				     " (rekey)",
 		      hard && soft ? fmt(soft) : "");
 }
 
@@ -258,7 +262,7 @@ static const char *left(const struct sa *sa)
 /* The one line that `show' gives to an SA. */
 static void print_sa_line(const struct sa *sa, bool current)
 {
-	print_item("  ", sa->dir == ESPUDP_DIR_IN ? "sa in" :
+	print_item("  ", sa->dir == ESPUDP_DIR_IN  ? "sa in" :
 			 sa->dir == ESPUDP_DIR_OUT ? "sa out" :
 						     "sa of unknown direction");
 	printf("%s0x%08x%s", colour(C_CYAN), sa->spi, colour(C_RESET));
@@ -306,7 +310,7 @@ void print_peer(const struct peer *p, const struct list *sas)
 	print_transfer(&p->stats, "  ");
 	for_each(struct sa, sa, sas)
 		print_sa_line(sa, sa->dir != ESPUDP_DIR_OUT ||
-				  sa->spi == p->spi_out);
+					  sa->spi == p->spi_out);
 	print_unknown(&p->o, "  ");
 }
 

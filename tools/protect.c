@@ -31,7 +31,8 @@ void protect_end(struct protect *p, bool quiet)
 	if (p->down && !quiet)
 		note("%s is down: unreachable routes are in place, routes to "
 		     "it are not; `ip link set %s up', then `espudp route add "
-		     "%s'", p->ifname, p->ifname, p->ifname);
+		     "%s'",
+		     p->ifname, p->ifname, p->ifname);
 	free(p->added.v);
 	free(p->routes.v);
 	free(p->guards.v);
@@ -87,7 +88,8 @@ int protect_add(struct protect *p, const struct list *prefixes)
 
 	if (!p->ifindex)
 		return error("%s: no such device; try `ip link add %s type "
-			     "espudp'", p->ifname, p->ifname);
+			     "espudp'",
+			     p->ifname, p->ifname);
 	for_each(struct prefix, x, prefixes)
 		ret = ret ? ret : add(p, x, FIB_GUARD);
 	for_each(struct prefix, x, prefixes)

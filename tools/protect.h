@@ -28,8 +28,7 @@ void protect_undo(struct protect *p);
 /* Removes routes to the device, or guards, that no peer of the list needs. */
 int protect_release(struct protect *p, const struct list *prefixes,
 		    const struct list *peers, bool guards);
-int protect_remove(struct protect *p, const struct list *prefixes,
-		   bool guards);
+int protect_remove(struct protect *p, const struct list *prefixes, bool guards);
 /* Says so once if routes could not be made because the device is down. */
 void protect_end(struct protect *p, bool quiet);
 

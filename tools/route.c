@@ -150,7 +150,7 @@ int cmd_route(struct words *w)
 		return usage("route: `add', `del' or `show' is expected, see "
 			     "`espudp help route'");
 	ret = take_dev(w, &ifname);
-	if (!ret && delete && w->n) {
+	if (!ret && delete &&w->n) {
 		/* The device and its peers need not be there any more. */
 		while (!ret && (range = words_next(w))) {
 			struct addr from, to;

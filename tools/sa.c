@@ -56,8 +56,8 @@ static int parse_words(struct words *w, struct sa_args *args,
 		if (!f && (lifetimes_only || (strcmp(word, "key-file") &&
 					      strcmp(word, "auth-key-file"))))
 			return usage("unknown word `%s' for `sa %s', see "
-				     "`espudp help sa'", word,
-				     lifetimes_only ? "set" : "add");
+				     "`espudp help sa'",
+				     word, lifetimes_only ? "set" : "add");
 		ret = words_value(w, word, &value);
 		if (ret)
 			return ret;
@@ -182,8 +182,8 @@ static int send_sa(struct nl *nl, uint8_t cmd, const char *ifname,
 	codec_encode(nl, ESPUDP_A_SA, &set_sa, sa);
 	if (!nl_talk(nl, NULL, NULL))
 		return OK;
-	r.what = format("SA %s 0x%08x", names_get(&names_dir, sa->dir),
-			sa->spi);
+	r.what =
+		format("SA %s 0x%08x", names_get(&names_dir, sa->dir), sa->spi);
 	return explain(nl, ifname, &r);
 }
 
@@ -253,8 +253,8 @@ static int cmd_change(struct words *w, struct nl *nl, bool delete)
 	if (!ret && token)
 		ret = take_peer(nl, ifname, token, &args.sa);
 	if (!ret)
-		ret = send_sa(nl, delete ? ESPUDP_CMD_SA_DEL :
-					   ESPUDP_CMD_SA_SET,
+		ret = send_sa(nl,
+			      delete ? ESPUDP_CMD_SA_DEL : ESPUDP_CMD_SA_SET,
 			      ifname, &args.sa);
 	return ret;
 }
@@ -280,7 +280,8 @@ static int cmd_reserve(struct words *w, struct nl *nl)
 		f = parse_word(&set_reserve, word);
 		if (!f && strcmp(word, "peer"))
 			return usage("unknown word `%s' for `sa reserve', see "
-				     "`espudp help sa'", word);
+				     "`espudp help sa'",
+				     word);
 		ret = words_value(w, word, &value);
 		if (!ret && f)
 			ret = parse_field(f, &r, word, value);

@@ -14,12 +14,14 @@ int cmd_set(struct words *w)
 
 	ret = take_dev(w, &ifname);
 	if (!ret && !w->n)
-		ret = usage("set: a setting is expected, see `espudp help set'");
+		ret = usage(
+			"set: a setting is expected, see `espudp help set'");
 	while (!ret && (word = words_next(w))) {
 		f = parse_word(&set_dev, word);
 		if (!f)
 			return usage("unknown setting `%s', see `espudp help "
-				     "set'", word);
+				     "set'",
+				     word);
 		if (dev.o.has >> f->attr & 1)
 			return usage("`%s' is given twice", word);
 		ret = words_value(w, word, &value);

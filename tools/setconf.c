@@ -54,11 +54,12 @@ static int change(struct apply *a)
 	if (!ret && a->conf.listen == LISTEN_UNSET && a->conf.peers.n &&
 	    !LIST(struct dev, &a->devs)->socket.n)
 		note("%s: no socket is open, and the file has no `Listen = "
-		     "own'", a->ifname);
+		     "own'",
+		     a->ifname);
 	if (!ret && !a->sync && a->kept_keys)
 		note("%s: %u SAs were installed already and stay; their keys "
-		     "cannot be compared with the file's", a->ifname,
-		     a->kept_keys);
+		     "cannot be compared with the file's",
+		     a->ifname, a->kept_keys);
 	free(prefixes.v);
 	return ret;
 }

@@ -47,8 +47,8 @@ static void print_fields(const struct set *set, const void *obj)
 	for (size_t i = 0; i < set->n; i++) {
 		const struct field *f = &set->fields[i];
 
-		if (!f->conf || !(((const struct object *)obj)->has >>
-				  f->attr & 1))
+		if (!f->conf ||
+		    !(((const struct object *)obj)->has >> f->attr & 1))
 			continue;
 		if (f->type == F_STRING && !CFIELD(obj, f, char))
 			continue;

@@ -41,9 +41,11 @@ static int cmd_open(struct words *w, struct nl *nl)
 	while (!ret && (word = words_next(w))) {
 		const struct field *f = parse_word(&set_socket, word);
 
-		if (!f || (f->type != F_FLAG && f->attr != ESPUDP_A_SOCKET_PORT))
+		if (!f ||
+		    (f->type != F_FLAG && f->attr != ESPUDP_A_SOCKET_PORT))
 			return usage("unknown word `%s' for `socket open', see "
-				     "`espudp help socket'", word);
+				     "`espudp help socket'",
+				     word);
 		if (f->type == F_FLAG) {
 			field_set_number(&s, f, 1);
 			s.o.has |= 1ULL << f->attr;
@@ -71,7 +73,8 @@ static int cmd_adopt(struct words *w, struct nl *nl)
 		if (!f || (f->attr != ESPUDP_A_SOCKET_FD &&
 			   f->attr != ESPUDP_A_SOCKET_MARKER))
 			return usage("unknown word `%s' for `socket adopt', "
-				     "see `espudp help socket'", word);
+				     "see `espudp help socket'",
+				     word);
 		ret = words_value(w, word, &value);
 		if (!ret)
 			ret = parse_field(f, &s, word, value);
@@ -80,7 +83,8 @@ static int cmd_adopt(struct words *w, struct nl *nl)
 		ret = usage("socket adopt: `fd N' is missing");
 	if (!ret && fcntl(s.fd, F_GETFD) < 0)
 		ret = error("bad fd `%u': no such descriptor is open in this "
-			    "process", s.fd);
+			    "process",
+			    s.fd);
 	if (!ret)
 		ret = nl_open(nl);
 	return ret ? ret : attach(nl, ifname, &s);

@@ -88,6 +88,6 @@ void *list_add(struct list *l, size_t size)
 	/* Grow when the number is a power of two. */
 	if (!(l->n & (l->n - 1)))
 		l->v = xrealloc(l->v, l->n ? l->n * 2 : 1, size);
-	new = (char *)l->v + l->n++ * size;
+	new = (char *)l->v + l->n++ *size;
 	return memset(new, 0, size);
 }

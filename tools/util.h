@@ -34,7 +34,7 @@ struct list {
 
 void *list_add(struct list *l, size_t size);
 #define LIST(type, l) ((type *)(l)->v)
-#define for_each(type, p, l)                                                   \
+#define for_each(type, p, l) \
 	for (type *p = LIST(type, l); p && p < LIST(type, l) + (l)->n; p++)
 
 #endif

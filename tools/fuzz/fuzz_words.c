@@ -39,8 +39,8 @@ static void check_endpoint(const char *text)
 
 	if (parse_endpoint("fuzz", text, &a, &p) || !p)
 		return;
-	if (parse_endpoint("fuzz", format_endpoint(&a, p), &b, &q) ||
-	    p != q || !addr_equal(&a, &b))
+	if (parse_endpoint("fuzz", format_endpoint(&a, p), &b, &q) || p != q ||
+	    !addr_equal(&a, &b))
 		abort();
 }
 

@@ -20,8 +20,11 @@ static void begin(struct nl *nl)
 
 static struct peer sample(void)
 {
-	struct peer p = { .id = 7, .name = "alice", .cookie = UINT64_MAX,
-			  .keepalive = 20, .nat_local = ESPUDP_NAT_YES };
+	struct peer p = { .id = 7,
+			  .name = "alice",
+			  .cookie = UINT64_MAX,
+			  .keepalive = 20,
+			  .nat_local = ESPUDP_NAT_YES };
 	struct selector *s = list_add(&p.selector, sizeof(*s));
 
 	SET(&p, ESPUDP_A_PEER_ID);

@@ -117,8 +117,12 @@ static void test_selectors(void)
 		"local ::/0 remote ::/0 proto 200 prio 1",
 	};
 	static const char *const bad[] = {
-		"", "local", "local 10.0.0.0/24", "remote 10.0.0.0/24",
-		"local 10.0.0.0/24 remote", "local 10.0.0.0/24 remote ::/0",
+		"",
+		"local",
+		"local 10.0.0.0/24",
+		"remote 10.0.0.0/24",
+		"local 10.0.0.0/24 remote",
+		"local 10.0.0.0/24 remote ::/0",
 		"local 10.0.0.0/24 local 10.0.0.0/24",
 		"local ::/0 remote ::/0 proto",
 		"local ::/0 remote ::/0 proto 256",

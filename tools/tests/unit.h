@@ -7,14 +7,14 @@
 
 extern unsigned int unit_checks, unit_failures;
 
-#define check(cond)                                                            \
-	do {                                                                   \
-		unit_checks++;                                                 \
-		if (!(cond)) {                                                 \
-			unit_failures++;                                       \
-			printf("%s:%d: failed: %s\n", __FILE__, __LINE__,      \
-			       #cond);                                         \
-		}                                                              \
+#define check(cond)                                                       \
+	do {                                                              \
+		unit_checks++;                                            \
+		if (!(cond)) {                                            \
+			unit_failures++;                                  \
+			printf("%s:%d: failed: %s\n", __FILE__, __LINE__, \
+			       #cond);                                    \
+		}                                                         \
 	} while (0)
 
 void test_parse(void);
