@@ -202,8 +202,6 @@ static struct espudp_peer *err_peer(struct espudp_dev *edev, const struct sk_buf
  * @sk: attached socket
  * @skb: error; network and transport header are the quoted ones
  *
- * Refusing a too-big message keeps it from the route's MTU as well.
- *
  * Return: 0 if so.
  */
 int espudp_encap_err_lookup(struct sock *sk, struct sk_buff *skb)
@@ -394,7 +392,10 @@ enum espudp_drop espudp_encap_path(struct espudp_peer *peer, struct espudp_path 
 		return ESPUDP_DROP_TX_LOOP;
 	}
 	path->csum = full_csum(edev, path);
-	path->mtu = espudp_peer_pmtu(ep, dst_mtu(path->dst));
+	/* The stack keeps with the route what any ICMP error told, unbounded. */
+	path->mtu = READ_ONCE(edev->pmtu_discovery) ?
+			    espudp_peer_pmtu(ep, dst_mtu(path->dst)) :
+			    READ_ONCE(path->dst->dev->mtu);
 	return ESPUDP_DROP_NONE;
 }
 
@@ -426,7 +427,8 @@ enum espudp_drop espudp_encap_xmit(struct espudp_dev *edev, struct espudp_path *
 	espudp_skb_set_hops(skb, hops);
 	skb_reset_inner_headers(skb);
 	skb_reset_network_header(skb);
-	skb->ignore_df = !df;
+	/* Rather in fragments than not at all where the route's MTU is below ours. */
+	skb->ignore_df = !df || path->mtu > dst_mtu(path->dst);
 	if (skb_is_gso(skb)) {
 		skb->ip_summed = CHECKSUM_PARTIAL;
 		skb->csum_start = skb_headroom(skb) - sizeof(struct udphdr);

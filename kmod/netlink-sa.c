@@ -265,6 +265,9 @@ static int sa_new(struct espudp_dev *edev, struct genl_info *info)
 	if (!err && moves)
 		err = espudp_netlink_get_endpoint(peer, &ep, NULL, tb[ESPUDP_A_SA_REMOTE],
 						  tb[ESPUDP_A_SA_REMOTE_PORT], extack);
+	if (!err && tb[ESPUDP_A_SA_REMOTE] && !ep.has_remote)
+		err = espudp_netlink_refuse(extack, tb[ESPUDP_A_SA_REMOTE], -EINVAL,
+					    "the unspecified address is no peer's");
 	if (err)
 		return err;
 	get_lifetimes(tb, &life);
@@ -319,7 +322,7 @@ static struct espudp_sa *find(struct espudp_dev *edev, struct genl_info *info,
 		sa = espudp_sa_find_out(peer, spi);
 	} else {
 		return ERR_PTR(espudp_netlink_missing(extack, nest, ESPUDP_A_SA_PEER,
-						      "the peer is missing: an outbound SPI is the peer's"));
+						      "an outbound SA's peer is missing"));
 	}
 	if (!sa)
 		return ERR_PTR(espudp_netlink_refuse(extack, tb[ESPUDP_A_SA_SPI], -ENOENT,

@@ -130,9 +130,7 @@ static struct espudp_peer *lookup(struct espudp_select *t, const struct espudp_f
 		key.rplen = bits - i;
 		espudp_flow_prefix(&key.remote, &flow->remote, key.rplen);
 		b = rhashtable_lookup(&t->hash, &key, node_params);
-		if (!b)
-			continue;
-		peer = lookup_bucket(t, b, flow);
+		peer = b ? lookup_bucket(t, b, flow) : NULL;
 		if (peer)
 			return peer;
 	}

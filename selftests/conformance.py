@@ -282,10 +282,12 @@ def both(prefix=4):
     return ("local", "fd00:2::/32", "remote", "fd00:1::/32")
 
 
-def raw_sender(ns):
-    """Whole IPv4 packets, with a header of one's own."""
+def raw_sender(ns, dst):
+    """For whole IPv4 packets, with a header of one's own."""
     with netns(ns):
-        return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        sock.connect((dst, 0))
+    return sock
 
 
 class Monitor:

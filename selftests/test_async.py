@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Asynchronous crypto: forced, in order, and everything deleted under it.
 
-Binding an AF_ALG socket to cryptd(X) or pcrypt(X) makes the crypto API build
-that algorithm, whose priority is above X's own: every later request for X gets
-it. cryptd completes from a kernel thread, pcrypt from other processors.
+Binding an AF_ALG socket to cryptd(D) or pcrypt(D), where D is the driver of an
+algorithm X, makes the crypto API build that, as another implementation of X
+whose priority is above D's: every later request for X gets it. cryptd completes from a kernel thread, pcrypt from other processors.
 
 There is one processor. While the test runs with a real-time priority and does
 not sleep, no kernel thread does: what it sent is in flight when it deletes.
@@ -47,10 +47,18 @@ class Forced:
     """While it lasts, name is served by template(name)."""
 
     def __init__(self, template, name):
-        self.template, self.name = template, name
+        self.name = name
+        self.bind(name)
+        # by its driver's name: by its own the template's result is never found,
+        # for that has the name of what it wraps, so it would be made for ever
+        best = max(drivers(name), key=lambda driver: driver[1])[0]
+        self.drivers = [f"{template}({best})"]
+        self.bind(self.drivers[0])
+
+    @staticmethod
+    def bind(name):
         with socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET) as sock:
-            sock.bind(("aead", f"{template}({name})"))
-        self.drivers = [driver for driver, _ in drivers(name) if driver.startswith(template)]
+            sock.bind(("aead", name))
 
     def end(self):
         """CRYPTO_MSG_DELALG: other tests in this machine want their own."""

@@ -6,7 +6,7 @@
 # Each cycle makes two namespaces, a device, a peer and SAs in each, sends
 # through the tunnel both ways, IPv4 and IPv6, and deletes all of it, in an
 # order that changes from cycle to cycle: the peers first, the devices, the
-# namespaces with everything in them, or one namespace under traffic.
+# namespaces with packets still queued, or a device under traffic.
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 1800
@@ -20,12 +20,57 @@ cycles=50
 [ -z "${DEBUG_KERNEL-}" ] || cycles=20
 [ -z "${FULL-}" ] || cycles=1000
 
+# batches NAME OUTER OWN4 OWN6 OTHER4 OTHER6: what makes one end, for `ip -batch'
+# and `espudp setconf'. Few processes: there are many cycles.
+batches()
+{
+	local ns=$1 own4=$2 own6=$3 other4=$4 other6=$5 dir spi
+
+	printf '%s\n' "link set lo up" "link set $ns$ns up" \
+		"addr add ${outer4[$ns]}/24 dev $ns$ns" \
+		"addr add ${outer6[$ns]}/64 dev $ns$ns nodad" \
+		"link add espudp0 type espudp" "link set espudp0 up" \
+		"addr add $own4/32 dev espudp0" "addr add $own6/128 dev espudp0 nodad" \
+		"route add $other4 dev espudp0" "route add $other6 dev espudp0" >"$T/$ns.batch"
+	for family in 4 6; do
+		local -n outer=outer$family
+		printf '%s\n' "[Device]" "Listen = own" "[Peer]" "Id = 1" "Name = other" \
+			"Routes = none" "Remote = ${outer[${others[$ns]}]}" \
+			"Selector = local $own4/32 remote $other4/32" \
+			"Selector = local $own6/128 remote $other6/128"
+		for dir in in out; do
+			spi=0x1001
+			[ "$ns$dir" = aout ] || [ "$ns$dir" = bin ] || spi=0x2001
+			printf '%s\n' "[SA]" "Direction = $dir" "SPI = $spi" \
+				"Encryption = aes-gcm" "KeyFile = $T/gcm"
+		done
+		unset -n outer
+	done >"$T/$ns.conf"
+	csplit -s -f "$T/$ns.conf." -b %d "$T/$ns.conf" '/\[Device\]/' '{1}'
+}
+
+declare -A others=([a]=b [b]=a)
+# shellcheck disable=SC2034	# used by name
+declare -A outer4=([a]=198.51.100.1 [b]=198.51.100.2)
+# shellcheck disable=SC2034
+declare -A outer6=([a]=2001:db8:2::1 [b]=2001:db8:2::2)
+batches a $L4 $L6 $R4 $R6
+batches b $R4 $R6 $L4 $L6
+
+# cycle NUMBER
 cycle()
 {
-	local i=$1 status=0
+	local i=$1 status=0 conf
 
-	topo_direct
-	tun_direct $((i % 2 ? 4 : 6))
+	# the second section of the file is for IPv4 outside, the third for IPv6
+	conf=conf.$((1 + i / 4 % 2))
+	namespaces=(a b)
+	printf '%s\n' "netns add a" "netns add b" \
+		"link add aa netns a type veth peer name bb netns b" | ip -batch - || return 1
+	ip -n a -batch "$T/a.batch" || return 1
+	ip -n b -batch "$T/b.batch" || return 1
+	n a espudp setconf espudp0 "$T/a.$conf" || return 1
+	n b espudp setconf espudp0 "$T/b.$conf" || return 1
 	n a ping -q -c 2 -i 0.01 -W 5 $R4 >/dev/null || status=1
 	n b ping -q -c 2 -i 0.01 -W 5 $L6 >/dev/null || status=1
 	case $((i % 4)) in
@@ -33,11 +78,19 @@ cycle()
 		n b espudp peer del espudp0 1 ;;
 	1)	ip -n a link del espudp0
 		ip -n b link del espudp0 ;;
-	2)	nbg a ping -q -f -c 1000000 $R4 >/dev/null 2>&1 ;;
+	2)	nbg a ping -q -f -c 1000000 $R4 >/dev/null 2>&1
+		flood=$!
+		sleep 0.1
+		kill -9 $flood
+		wait $flood ;;
+	3)	nbg a ping -q -f -c 1000000 $R4 >/dev/null 2>&1
+		flood=$!
+		ip -n b link del espudp0
+		kill -9 $flood
+		wait $flood ;;
 	esac
-	ns_del a b
+	printf '%s\n' "netns del a" "netns del b" | ip -batch - || status=1
 	namespaces=()
-	[ $((i % 4)) != 2 ] || wait 2>/dev/null
 	return $status
 }
 
@@ -71,12 +124,14 @@ objects UDP UDPv6 net_namespace kmalloc-512 kmalloc-1k kmalloc-2k kmalloc-4k kma
 	>"$T/objects"
 load_module ''
 
+began=$SECONDS
 for ((i = 0; i < cycles; i++)); do
 	cycle "$i" >"$T/cycle" 2>&1 || {
 		echo "cycle $i: $(cat "$T/cycle")" >>"$T/failed"
 	}
 	[ $((i % 100)) != 99 ] || diag "$((i + 1)) cycles, $(awk '$1 == "Slab:"' /proc/meminfo)"
 done
+diag "$cycles cycles in $((SECONDS - began)) s"
 check "$cycles cycles of creating, traffic and deleting all work" sh -c \
 	"[ ! -e '$T/failed' ] || { head -n 5 '$T/failed'; exit 1; }"
 check "no device is left waiting for references" \

@@ -35,9 +35,11 @@ loop_peers()
 
 	[ "$1" = 4 ] || { left=2001:db8:2::1; right=2001:db8:2::2; }
 	n a espudp peer add espudp0 id 1 name right remote $right routes none \
-		selector local 0.0.0.0/0 remote 0.0.0.0/0 selector local ::/0 remote ::/1 >/dev/null
+		selector local 0.0.0.0/0 remote 0.0.0.0/0 selector local ::/0 remote ::/1 \
+		selector local ::/0 remote fd00::/8 >/dev/null
 	n b espudp peer add espudp0 id 1 name left remote $left routes none \
-		selector local 0.0.0.0/0 remote 0.0.0.0/0 selector local ::/0 remote ::/1 >/dev/null
+		selector local 0.0.0.0/0 remote 0.0.0.0/0 selector local ::/0 remote ::/1 \
+		selector local ::/0 remote fd00::/8 >/dev/null
 	tun_pair 0x1001 0x2001
 }
 

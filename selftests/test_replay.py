@@ -10,7 +10,7 @@ whether it is delivered, and if not, why.
 """
 #
 # KERNELS: 6.1 6.12 debug
-# TIMEOUT: 120
+# TIMEOUT: 180
 # SMP: 2
 # THREAD: multi
 
@@ -168,7 +168,7 @@ def main():
     out = forge.receiver("b", forge.INNER_B, 9999)
     run = Run(sender("a", "198.51.100.2"), out)
 
-    sizes = [1, 2, 32, 63, 64, 65, 128, 129, 1024, 4096, 8192]
+    sizes = [1, 2, 32, 63, 64, 65, 129, 1024, 8192]
     if forge.FULL:
         sizes = sorted({1 << i for i in range(14)} | {(1 << i) - 1 for i in range(1, 14)} |
                        {(1 << i) + 1 for i in range(13)} | {100, 1000, 5000, 8000})

@@ -57,17 +57,14 @@ def header():
     check("2.1: nor can zero be asked for",
           site.refused("sa", "reserve", "espudp0", "min", 0, "max", 0))
 
-    raw = raw_sender("a")
+    raw = raw_sender("a", B[4])
+    site.counted()
     for csum in "zero", "right":
         inner = ports(csum.encode())
-        site.tap.packets()
-        raw.sendto(udp_raw(esp_in.seal(inner), csum), (B[4], 0))
-        got = site.receive()
-        check(f"2.1: a datagram whose UDP checksum is {csum} is taken", got == [inner], got)
-    site.counted()
-    raw.sendto(udp_raw(esp_in.seal(ports(b"wrong")), "wrong"), (B[4], 0))
-    equal("2.1: one whose UDP checksum is wrong is not",
-          (site.receive(), site.counted()), ([], {}))
+        site.inbound(f"2.1: a datagram whose UDP checksum is {csum} is taken",
+                     [udp_raw(esp_in.seal(inner), csum)], [inner], sock=raw)
+    site.inbound("2.1: one whose UDP checksum is wrong is not",
+                 [udp_raw(esp_in.seal(ports(b"wrong")), "wrong")], [], sock=raw)
     raw.close()
 
     site.tool("set", "espudp0", "outer-csum", "zero")
@@ -160,8 +157,7 @@ def demultiplex(marker):
     data = [MARKER + bytes([number]) * (piece - 4) for number in range(8)]
     burst = forge.sender("a", B[4], src=A[4], sport=4500)
     burst.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, piece)
-    forge.send(burst, b"".join(data))
-    site.receive()
+    site.receive(b"".join(data), sock=burst)
     equal(f"{what}: IKE datagrams of equal size are never merged, even if the owner asks for it",
           read_all(owner, 2, len(data)), [one[4:] if marker == "strip" else one for one in data])
     owner.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 0)
@@ -175,7 +171,6 @@ def demultiplex(marker):
     sent = site.send(back(b"both"))
     equal(f"{what}: ESP leaves from the port of IKE", [one.sport for one in sent], [4500])
     site.tool("socket", "close", "espudp0")
-    site.receive()
     forge.send(site.out[4], MARKER + b"after")
     equal(f"{what}: a socket that was given back gets the marker again",
           read_all(owner, 2, 1), [MARKER + b"after"])

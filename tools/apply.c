@@ -98,62 +98,92 @@ static bool has_own_socket(const struct dev *dev)
 	return false;
 }
 
-/* Opens the device's own sockets, or opens them on another port. */
-static int listen_own(struct apply *a, const struct dev *old, uint16_t port)
+/* Closes the device's own sockets; undone by opening them again. */
+static int close_own(struct apply *a, const struct dev *old)
 {
-	struct undo u = { .cmd = ESPUDP_CMD_SOCKET_ATTACH }, *back;
-	struct undo detach = { .cmd = ESPUDP_CMD_SOCKET_DETACH };
+	struct undo u = { .cmd = ESPUDP_CMD_SOCKET_DETACH }, *back;
+	int ret = apply_run(a, &u, 0, NULL, NULL);
+
+	if (ret)
+		return ret;
+	for_each(struct sock, s, &old->socket) {
+		back = apply_log(a, ESPUDP_CMD_SOCKET_ATTACH);
+		back->sock.port = old->port;
+		back->sock.ipv4 = s->ipv4;
+		back->sock.ipv6 = s->ipv6;
+		SET(&back->sock, ESPUDP_A_SOCKET_PORT);
+		SET(&back->sock, ESPUDP_A_SOCKET_IPV4);
+		SET(&back->sock, ESPUDP_A_SOCKET_IPV6);
+	}
+	return OK;
+}
+
+/* Opens own sockets of the families that there were, or of both. */
+static int open_own(struct apply *a, const struct dev *old, uint16_t port)
+{
+	struct undo u = { .cmd = ESPUDP_CMD_SOCKET_ATTACH };
+	bool families = false;
 	int ret;
 
-	if (has_own_socket(old)) {
-		if (old->port == port)
-			return OK;
-		ret = apply_run(a, &detach, 0, NULL, NULL);
-		if (ret)
-			return ret;
-		for_each(struct sock, s, &old->socket) {
-			back = apply_log(a, ESPUDP_CMD_SOCKET_ATTACH);
-			back->sock.port = old->port;
-			SET(&back->sock, ESPUDP_A_SOCKET_PORT);
-			back->sock.ipv4 = s->ipv4;
-			back->sock.ipv6 = s->ipv6;
-			SET(&back->sock, ESPUDP_A_SOCKET_IPV4);
-			SET(&back->sock, ESPUDP_A_SOCKET_IPV6);
-		}
+	for_each(struct sock, s, &old->socket) {
+		u.sock.ipv4 |= s->ipv4;
+		u.sock.ipv6 |= s->ipv6;
+		families = true;
 	}
 	u.sock.port = port;
 	SET(&u.sock, ESPUDP_A_SOCKET_PORT);
+	if (families) {
+		SET(&u.sock, ESPUDP_A_SOCKET_IPV4);
+		SET(&u.sock, ESPUDP_A_SOCKET_IPV6);
+	}
 	ret = apply_run(a, &u, 0, NULL, NULL);
 	if (!ret)
 		apply_log(a, ESPUDP_CMD_SOCKET_DETACH);
 	return ret;
 }
 
+/* Sockets that the file does not speak of keep their port. */
+static uint16_t wanted_port(const struct apply *a, const struct dev *old)
+{
+	if (HAS(&a->conf.dev, ESPUDP_A_DEV_PORT))
+		return a->conf.dev.port;
+	if (a->conf.listen == LISTEN_UNSET && old->socket.n)
+		return old->port;
+	return DEFAULT_PORT;
+}
+
+/* The port of an own socket comes with it, and cannot change below it. */
 int apply_device(struct apply *a)
 {
 	const struct dev *old = LIST(struct dev, &a->devs);
 	struct undo u = { .cmd = ESPUDP_CMD_DEV_SET };
 	struct undo back = { .cmd = ESPUDP_CMD_DEV_SET };
-	uint16_t port = HAS(&a->conf.dev, ESPUDP_A_DEV_PORT) ?
-				a->conf.dev.port :
-				DEFAULT_PORT;
+	bool own = has_own_socket(old), shut, open;
+	uint16_t port = wanted_port(a, old);
 	int ret = OK;
 
+	shut = own && (a->conf.listen == LISTEN_NO || port != old->port);
+	open = a->conf.listen == LISTEN_OWN ?
+		       shut || !own :
+		       shut && a->conf.listen != LISTEN_NO;
+	if (shut)
+		ret = close_own(a, old);
 	apply_diff(&set_dev, &a->conf.dev, &dev_defaults, old, &u.dev,
 		   &back.dev);
-	/* With sockets of its own, the port comes with them. */
-	if (a->conf.listen == LISTEN_OWN) {
-		CLEAR(&u.dev, ESPUDP_A_DEV_PORT);
-		if (has_own_socket(old))
-			CLEAR(&back.dev, ESPUDP_A_DEV_PORT);
+	CLEAR(&u.dev, ESPUDP_A_DEV_PORT);
+	CLEAR(&back.dev, ESPUDP_A_DEV_PORT);
+	if (HAS(old, ESPUDP_A_DEV_PORT) && port != old->port) {
+		u.dev.port = port;
+		if (!open)
+			SET(&u.dev, ESPUDP_A_DEV_PORT);
+		back.dev.port = old->port;
+		SET(&back.dev, ESPUDP_A_DEV_PORT);
 	}
-	if (u.dev.o.has)
+	if (!ret && u.dev.o.has)
 		ret = apply_run(a, &u, 0, NULL, NULL);
 	if (!ret && back.dev.o.has)
 		*apply_log(a, 0) = back;
-	if (!ret && a->conf.listen == LISTEN_OWN)
-		ret = listen_own(a, old, port);
-	return ret;
+	return !ret && open ? open_own(a, old, port) : ret;
 }
 
 static int apply_back(struct apply *a, const struct undo *u)

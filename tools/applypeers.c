@@ -284,23 +284,10 @@ static int delete (struct apply *a, const struct undo *u)
 	return OK;
 }
 
-static int close_sockets(struct apply *a)
-{
-	struct undo u = { .cmd = ESPUDP_CMD_SOCKET_DETACH };
-	bool own = false;
-
-	for_each(struct dev, d, &a->devs)
-		for_each(struct sock, s, &d->socket)
-			own |= s->kind == ESPUDP_SOCKET_KIND_OWN;
-	if (!own || a->conf.listen != LISTEN_NO)
-		return OK;
-	return apply_run(a, &u, 0, NULL, NULL);
-}
-
 int apply_deletions(struct apply *a)
 {
 	struct list prefixes = { 0 }, peers = { 0 };
-	int ret = close_sockets(a);
+	int ret = OK;
 
 	for_each(struct sa, s, &a->sas) {
 		struct undo u = { .cmd = ESPUDP_CMD_SA_DEL };

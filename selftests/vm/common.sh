@@ -42,33 +42,12 @@ apt_update()
 {
 	local stamp=$CACHE/apt-updated
 
-	if [ "${1-}" != force ] && [ -n "$(find "$stamp" -mmin -1440 2>/dev/null)" ] &&
-	   apt-cache show linux-image-amd64 >/dev/null 2>&1; then
-		return 0
-	fi
+	[ "${1-}" = now ] || [ -z "$(find "$stamp" -mmin -1440 2>/dev/null)" ] ||
+		! apt-cache show linux-image-amd64 >/dev/null 2>&1 || return 0
 	say "apt-get update"
-	if ! apt-get -qq update >&2; then
+	if apt-get -qq update >&2; then
+		touch "$stamp"
+	else
 		say "apt-get update failed, going on with the lists there are"
-		return 1
 	fi
-	touch "$stamp"
-}
-
-# apt_unpack FOLDER PACKAGE[=VERSION]... : download packages and unpack them
-# into FOLDER, without installing anything.
-apt_unpack()
-{
-	local dir=$1 tmp deb
-
-	shift
-	tmp=$(mktemp -d "$CACHE/download.XXXXXX")
-	say "downloading $*"
-	if ! (cd "$tmp" && apt-get -qq -o APT::Sandbox::User=root download "$@" >&2); then
-		rm -rf "$tmp"
-		return 1
-	fi
-	for deb in "$tmp"/*.deb; do
-		dpkg -x "$deb" "$dir" || return 1
-	done
-	rm -rf "$tmp"
 }

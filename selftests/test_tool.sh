@@ -1,0 +1,355 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The tool: what it says when it is given nonsense, key files, routes and their
+# guards, configuration files, events that come too fast.
+#
+# KERNELS: 6.1 6.12
+# TIMEOUT: 600
+# shellcheck disable=SC2317	# functions are called by check and wait_for
+
+. "$(dirname "$0")/lib.sh"
+need jq python3
+
+# refused STATUS PATTERN COMMAND...: one line on stderr that matches
+refused()
+{
+	local want=$1 pattern=$2 status=0
+
+	shift 2
+	"$@" >"$T/out" 2>"$T/err" || status=$?
+	cat "$T/err"
+	[ "$status" = "$want" ] && [ "$(wc -l <"$T/err")" = 1 ] && [ ! -s "$T/out" ] &&
+		grep -qE -- "$pattern" "$T/err"
+}
+
+# key NAME OCTETS
+key()
+{
+	(umask 077; od -An -v -N "$2" -tx1 /dev/urandom >"$T/$1")
+}
+
+# conf FILE: from stdin
+conf()
+{
+	cat >"$T/$1"
+}
+
+state()
+{
+	espudp showconf espudp0 && ip route show && ip -6 route show
+}
+
+# unchanged COMMAND...: the device and the routes are as before
+unchanged()
+{
+	state >"$T/before"
+	"$@" || return
+	state >"$T/after"
+	diff "$T/before" "$T/after"
+}
+
+guard()
+{
+	ip route show | grep -q "^unreachable $1 .*metric 4294967295"
+}
+
+to_device()
+{
+	ip route show | grep -q "^$1 dev espudp0"
+}
+
+key k16 16
+key k20 20
+key k32 32
+unload_module
+check "without the module: modprobe is named" refused 1 'modprobe espudp' espudp show
+load_module ''
+check "without the device: ip link add is named" \
+	refused 1 'ip link add espudp0 type espudp' espudp peer add espudp0
+check "another kind of device is named so" refused 1 'not of kind espudp' espudp show lo
+ip link add espudp0 type espudp
+ip link set espudp0 up
+
+# Bad words: the token is named, and the status tells usage from values.
+bad_words()
+{
+	local line words status pattern
+
+	while IFS='|' read -r status pattern line; do
+		read -ra words <<<"$line"
+		refused "$status" "$pattern" espudp "${words[@]}" || return
+	done <<-EOT
+	2|frobnicate|frobnicate
+	2|device|peer add
+	2|colour|set espudp0 colour red
+	2|port|set espudp0 port
+	1|70000.*65535|set espudp0 port 70000
+	1|maybe.*copy, set or clear|set espudp0 df maybe
+	1|9000.*8192|set espudp0 replay-window 9000
+	1|no0.*network device|set espudp0 bound-dev no0
+	1|300.0.0.1|peer add espudp0 remote 300.0.0.1
+	1|65536|peer add espudp0 remote 192.0.2.1:65536
+	1|10.0.0.1/24.*10.0.0.0/24|peer add espudp0 selector local 10.0.0.1/24 remote 10.1.0.0/16
+	1|10.0.0.0/33.*32|peer add espudp0 selector local 10.0.0.0/33 remote 10.1.0.0/16
+	1|10.0.0.9-10.0.0.3|peer add espudp0 selector local 10.0.0.9-10.0.0.3 remote 10.1.0.0/16
+	1|families|peer add espudp0 selector local 10.0.0.0/8 remote ::/0
+	1|ports need|peer add espudp0 selector local ::/0 remote ::/0 proto icmp local-port 1
+	1|transport|peer add espudp0 mode transport
+	2|twice|peer add espudp0 tfc 1 tfc 2
+	1|no peer with id 9|peer del espudp0 9
+	1|nobody|peer del espudp0 nobody
+	1|rot13.*aes-gcm|sa add espudp0 1 in spi 256 enc rot13 key-file $T/k20
+	1|/none.*20, 28 or 36|sa add espudp0 1 in spi 256 enc aes-gcm key-file /none
+	1|k16.*16 octets.*20, 28 or 36|sa add espudp0 1 in spi 256 enc aes-gcm key-file $T/k16
+	1|ICV.*80.*64, 96 or 128|sa add espudp0 1 in spi 256 enc aes-gcm icv 80 key-file $T/k20
+	1|needs an auth|sa add espudp0 1 in spi 256 enc aes-cbc key-file $T/k16
+	1|fd .99|socket adopt espudp0 fd 99
+	EOT
+}
+check "bad words are refused in one line that names them" bad_words
+check "nothing of it was done" is "$(espudp show --json | jq -c '.[0].peer')" '[]'
+echo 'zz' >"$T/odd"
+chmod 600 "$T/odd"
+check "a key that is not hexadecimal is refused, and not shown" sh -c "
+	! espudp sa add espudp0 1 in spi 256 enc aes-gcm key-file $T/odd 2>$T/err &&
+	grep -q 'odd.*hexadecimal' $T/err && ! grep -q zz $T/err"
+
+# Routes.
+check "a peer is added, its id printed" \
+	is "$(espudp peer add espudp0 name alice remote 192.0.2.1 \
+		selector local 10.0.0.0/24 remote 10.1.0.0/16)" 1
+check "a route to the device" to_device 10.1.0.0/16
+check "an unreachable route of the worst metric" guard 10.1.0.0/16
+check "an equal selector names the peer that has it" refused 1 'alice \(1\)' \
+	espudp peer add espudp0 selector local 10.0.0.0/24 remote 10.1.0.0/16
+espudp peer add espudp0 name bob selector local 0.0.0.0/0 remote 10.2.0.1-10.2.0.6 >/dev/null
+check "a range becomes prefixes" is "$(ip route show | grep -c '^10.2.0.*espudp0')" 4
+espudp peer set espudp0 bob selector local 0.0.0.0/0 remote 10.3.0.0/24
+check "new selectors: new routes" to_device 10.3.0.0/24
+check "the old routes to the device are gone" not to_device 10.2.0.2/31
+check "their guards are not" guard 10.2.0.2/31
+ip link add dummy0 type dummy
+ip link set dummy0 up
+ip route add 10.4.0.0/16 dev dummy0
+check "a route in the way: refused, nothing done" unchanged refused 1 '10.4.0.0/16' \
+	espudp peer add espudp0 selector local 0.0.0.0/0 remote 10.4.0.0/16
+espudp peer add espudp0 name carol routes none selector local 0.0.0.0/0 remote 10.5.0.0/16 \
+	>/dev/null
+check "routes none: none" not guard 10.5.0.0/16
+espudp peer del espudp0 bob
+check "peer del: guards stay" guard 10.3.0.0/24
+espudp peer add espudp0 name bob selector local 0.0.0.0/0 remote 10.3.0.0/24 >/dev/null
+espudp peer del espudp0 bob unprotect
+check "peer del unprotect: they go" not guard 10.3.0.0/24
+ip link set espudp0 down
+check "link down: the guard stays, alone" sh -c \
+	"ip route show | grep -q '^unreachable 10.1.0.0/16' && ! ip route show | grep -q espudp0"
+espudp peer add espudp0 name down selector local 0.0.0.0/0 remote 10.6.0.0/16 \
+	>/dev/null 2>"$T/err"
+check "a peer added meanwhile is guarded" guard 10.6.0.0/16
+check "and it is said what to do" grep -q 'espudp route add espudp0' "$T/err"
+ip link set espudp0 up
+espudp route add espudp0
+check "route add brings the routes back" to_device 10.6.0.0/16
+check "route show tells of both" is "$(espudp route show espudp0 --json |
+	jq -c '.[] | select(.prefix == "10.6.0.0/16") | [.device, .unreachable, .peer]')" \
+	'[true,true,true]'
+espudp route del espudp0
+check "route del removes both" sh -c \
+	"! ip route show | grep -E '10.[16].0.0.*(espudp0|unreachable)'"
+espudp flush espudp0 peers
+espudp route del espudp0 10.2.0.1-10.2.0.6
+
+# SAs.
+espudp peer add espudp0 name alice remote 192.0.2.1 \
+	selector local 10.0.0.0/24 remote 10.1.0.0/16 >/dev/null
+espudp peer add espudp0 name bob selector local 10.0.0.0/24 remote 10.2.0.0/16 >/dev/null
+check "an SA is added" espudp sa add espudp0 alice in spi 0x1000 enc aes-gcm key-file "$T/k20"
+check "an SPI in use names the peer that has it" refused 1 'peer alice' \
+	espudp sa add espudp0 bob in spi 0x1000 enc aes-gcm key-file "$T/k20"
+check "a reserved SPI is refused in words" refused 1 'RFC 4303' \
+	espudp sa add espudp0 bob in spi 255 enc aes-gcm key-file "$T/k20"
+chmod 644 "$T/k20"
+check "a key file that others may read is a warning only" sh -c "
+	espudp sa add espudp0 bob in spi 0x1001 enc aes-gcm key-file $T/k20 2>$T/err &&
+	grep -q 'k20.*0644' $T/err"
+chmod 600 "$T/k20"
+check "two keys from standard input, a line each" sh -c "
+	(tr -d '\n ' <$T/k16; echo; tr -d '\n ' <$T/k32) |
+	espudp sa add espudp0 bob out spi 0x1001 enc aes-cbc key-file - auth sha256 \
+		auth-key-file -"
+espudp show espudp0 bob >"$T/shown"
+espudp sa show espudp0 --json >>"$T/shown"
+espudp showconf espudp0 >>"$T/shown"
+check "no key is shown" not grep -qi "$(tr -d '\n ' <"$T/k20" | cut -c1-12)" "$T/shown"
+check "JSON: names of the specification" is "$(espudp sa show espudp0 alice --json |
+	jq -c '.[0] | [.spi, .dir, .state, .enc, ."replay-window"]')" \
+	'[4096,"in","valid","rfc4106(gcm(aes))",1024]'
+espudp peer add espudp0 name alice >/dev/null
+check "a name that two peers have is not enough" refused 1 'give the id' \
+	espudp peer set espudp0 alice tfc 100
+espudp flush espudp0 peers
+
+# Configuration files.
+conf good <<EOT
+[Device]
+Port = 4600
+FwMark = 7
+Listen = own
+[Peer]
+Name = alice
+Remote = 192.0.2.1
+Selector = local 10.0.0.0/24 remote 10.1.0.0/16
+[SA]
+Direction = in
+SPI = 0x1000
+Encryption = aes-gcm
+KeyFile = k20
+HardSeconds = 5000
+[SA]
+Direction = out
+SPI = 0x2000
+Encryption = aes-cbc
+KeyFile = k16
+Authentication = sha256
+AuthKeyFile = $T/k32
+[Peer]
+Name = bob
+Selector = local 10.0.0.0/24 remote 10.2.0.0/16
+EOT
+check "setconf" espudp setconf espudp0 "$T/good"
+check "the port is open" sh -c 'ss -Hlun "sport = 4600" | grep -q .'
+check "showconf has no keys, but the place for them" is \
+	"$(espudp showconf espudp0 | grep -c '^# \(Auth\)\?KeyFile')" 3
+check "setconf again changes nothing" unchanged espudp setconf espudp0 "$T/good"
+check "syncconf changes nothing" unchanged espudp syncconf espudp0 "$T/good"
+espudp showconf espudp0 >"$T/shown"
+check "setconf takes what showconf printed" unchanged espudp setconf espudp0 "$T/shown"
+
+bad_files()
+{
+	local script pattern
+
+	while IFS='|' read -r pattern script; do
+		sed "$script" "$T/good" >"$T/bad"
+		unchanged refused 1 "bad:$pattern" espudp setconf espudp0 "$T/bad" || return
+	done <<-EOT
+	2: .*Prt|s/^Port/Prt/
+	10: .*Side|s/^Direction/Side/;
+	7: .*300|s/192.0.2.1/300.0.2.1/
+	13: .*|s/5000/-1/
+	9: .*missing.key|s/k20/missing.key/
+	9: .*k16.*20, 28 or 36|s/k20/k16/
+	22: .*|s/10.2.0.0/10.1.0.0/
+	[0-9]+: .*reserved|s/0x1000/200/
+	[0-9]+: .*bob|s/alice/bob/
+	EOT
+}
+check "a bad file is refused with its line, and nothing changes" bad_files
+
+# Everything differs, and the last peer is refused by the module.
+sed 's/4600/4700/; s/FwMark = 7/FwMark = 8\nTTL = 3/; s/0x2000/0x2001/; s/5000/6000/
+	s/^Name = alice/&\nKeepalive = 30/; s/10.2.0.0/10.7.0.0/' "$T/good" >"$T/half"
+conf last <<EOT
+[Peer]
+Name = carol
+Selector = local 10.0.0.0/24 remote 10.3.0.0/16
+[SA]
+Direction = in
+SPI = 0x1003
+Encryption = aes-gcm
+KeyFile = k20
+[Peer]
+Name = dave
+Mode = transport
+EOT
+cat "$T/half" "$T/last" >"$T/bad"
+check "refused by the module half-way: nothing has changed" \
+	unchanged refused 1 'bad:[0-9]+: .*transport' espudp setconf espudp0 "$T/bad"
+python3 -c '
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 4700))
+time.sleep(300)' &
+holder=$!
+wait_for 10 sh -c 'ss -Hlun "sport = 4700" | grep -q .'
+check "port in use: nothing has changed" \
+	unchanged refused 1 '4700' espudp setconf espudp0 "$T/half"
+kill $holder
+wait_for 10 sh -c '! ss -Hlun "sport = 4700" | grep -q .'
+check "without dave it is taken" espudp setconf espudp0 "$T/half"
+check "a setting" is "$(espudp show --json | jq '.[0].ttl')" 3
+check "a lifetime" is \
+	"$(espudp sa show espudp0 alice --json | jq '.[0]."hard-seconds"')" 6000
+check "an SA is replaced by another" is \
+	"$(espudp sa show espudp0 --json | jq -c 'map(.spi)')" '[4096,8193]'
+check "the guard of what was there stays" guard 10.2.0.0/16
+# Two peers change places.
+sed 's/10.1.0.0/10.x.0.0/; s/10.7.0.0/10.1.0.0/; s/10.x.0.0/10.7.0.0/' "$T/half" >"$T/swap"
+espudp sa show espudp0 alice --json | jq '.[0].age' >"$T/age"
+check "peers exchange their selectors" espudp syncconf espudp0 "$T/swap"
+check "and have them" is "$(espudp show --json |
+	jq -c '.[0].peer | map([.name, .selector[0].remote])')" \
+	'[["alice","10.7.0.0/16"],["bob","10.1.0.0/16"]]'
+check "an SA that stays was not made anew" \
+	[ "$(espudp sa show espudp0 alice --json | jq '.[0].age')" -ge "$(cat "$T/age")" ]
+sed 's/aes-gcm/aes-ccm/; s/^KeyFile = k20$//' "$T/swap" >"$T/bad"
+check "another algorithm under the same SPI is refused" \
+	unchanged refused 1 'needs a new SPI' espudp syncconf espudp0 "$T/bad"
+: >"$T/empty"
+check "an empty file" espudp setconf espudp0 "$T/empty"
+check "leaves no peer" is "$(espudp show --json | jq -c '.[0] | [.peers, .sas, .ttl]')" '[0,0,0]'
+check "and the port that is open" is "$(espudp show --json | jq -c '.[0].port')" 4700
+printf '[Device]\nPort = 4800\n' >"$T/port"
+check "another port" espudp setconf espudp0 "$T/port"
+check "is opened instead" sh -c \
+	'ss -Hlun "sport = 4800" | grep -q . && ! ss -Hlun "sport = 4700" | grep -q .'
+printf '[Device]\nListen = no\n' >"$T/closed"
+check "Listen = no" espudp setconf espudp0 "$T/closed"
+check "closes it, the port is the default" is \
+	"$(espudp show --json | jq -c '.[0] | [.port, .socket]')" '[4500,[]]'
+check "all guards stay" is "$(ip route show | grep -c '^unreachable')" 3
+
+# A listener that is too slow.
+sysctl -qw net.core.rmem_default=4096
+espudp monitor espudp0 --json >"$T/events" &
+monitor=$!
+events_of()
+{
+	jq -r .type "$T/events" | grep -c .
+}
+espudp peer add espudp0 name alice >/dev/null
+one_event()
+{
+	espudp sa reserve espudp0 timeout 1 >/dev/null
+	sleep 2
+	[ "$(events_of)" -ge 1 ]
+}
+check "an event is printed at once" wait_for 20 one_event
+sysctl -qw net.core.rmem_default=212992
+kill -STOP $monitor
+for _ in $(seq 30); do
+	espudp sa reserve espudp0 timeout 1 >/dev/null
+done
+wait_for 20 is "$(espudp show --json | jq '.[0].sas')" 0
+sleep 2
+kill -CONT $monitor
+check "events that were lost are told" wait_for 20 grep -q '^{"overrun":true}$' "$T/events"
+check "and what there is now" wait_for 20 jq -e 'select(.resync.peer[0].name == "alice")' "$T/events"
+kill -TERM $monitor
+status=0
+wait $monitor || status=$?
+check "monitor ends with status 0" is $status 0
+
+chmod 755 "$T"
+unprivileged="setpriv --reuid 65534 --clear-groups --bounding-set -all --inh-caps -all"
+# shellcheck disable=SC2086
+check "without CAP_NET_ADMIN nothing is shown" refused 1 'CAP_NET_ADMIN' $unprivileged espudp show
+ip link del espudp0
+check "guards survive the device" is "$(ip route show | grep -c '^unreachable')" 3
+unload_module
+check "and the module" is "$(ip route show | grep -c '^unreachable')" 3
+espudp route del espudp0 10.1.0.0/16 10.2.0.0/16 10.7.0.0/16
+check "route del PREFIX needs neither" not sh -c 'ip route show | grep -q unreachable'
+ktap_end
