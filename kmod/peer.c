@@ -44,9 +44,11 @@ void espudp_peer_set_keepalive(struct espudp_peer *peer, u16 seconds)
  */
 void espudp_peer_sent(struct espudp_peer *peer)
 {
+	unsigned long now = jiffies;
+
 	/* The line is shared; a batch seldom needs to write it. */
-	if (READ_ONCE(peer->last_tx) != jiffies)
-		WRITE_ONCE(peer->last_tx, jiffies);
+	if (READ_ONCE(peer->last_tx) != now)
+		WRITE_ONCE(peer->last_tx, now);
 }
 
 /**

@@ -273,7 +273,7 @@ again:
 	why = ESPUDP_DROP_RX_INNER;
 	if (unlikely(!espudp_select_parse(skb, false, &flow)))
 		goto drop;
-	if (unlikely((flow.family == AF_INET) != (skb->protocol == htons(ETH_P_IP))))
+	if (unlikely(skb->protocol != espudp_flow_protocol(&flow)))
 		goto drop;	/* not what next header said */
 	/* What is behind the inner packet is traffic flow confidentiality
 	 * padding (RFC 4303 section 2.7).

@@ -512,10 +512,11 @@ u64 espudp_sa_packets(const struct espudp_sa *sa)
 void espudp_sa_used(struct espudp_sa *sa, unsigned int packets, unsigned int bytes)
 {
 	u64 total = atomic64_add_return(bytes, &sa->bytes);
+	unsigned long now = jiffies;
 	u64 limit;
 
-	if (READ_ONCE(sa->last_used) != jiffies)
-		WRITE_ONCE(sa->last_used, jiffies);
+	if (READ_ONCE(sa->last_used) != now)
+		WRITE_ONCE(sa->last_used, now);
 	if (sa->dir == ESPUDP_DIR_IN && !READ_ONCE(sa->life.hard_packets))
 		atomic64_add(packets, &sa->packets);
 

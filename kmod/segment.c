@@ -110,18 +110,14 @@ static void fix_ip(const struct espudp_segment *s, u8 *to)
 
 static __sum16 l4_sum(const struct espudp_segment *s, const u8 *to, u8 proto, __wsum sum)
 {
+	const struct ipv6hdr *ip6 = (const struct ipv6hdr *)to;
+	const struct iphdr *ip = (const struct iphdr *)to;
 	unsigned int len = s->len - s->th;
 
 	sum = csum_add(sum, csum_partial(to + s->th, s->hlen - s->th, 0));
-	if (s->family == AF_INET) {
-		const struct iphdr *ip = (const struct iphdr *)to;
-
+	if (s->family == AF_INET)
 		return csum_tcpudp_magic(ip->saddr, ip->daddr, len, proto, sum);
-	} else {
-		const struct ipv6hdr *ip6 = (const struct ipv6hdr *)to;
-
-		return csum_ipv6_magic(&ip6->saddr, &ip6->daddr, len, proto, sum);
-	}
+	return csum_ipv6_magic(&ip6->saddr, &ip6->daddr, len, proto, sum);
 }
 
 static bool copy_gso(const struct espudp_segment *s, u8 *to)

@@ -2,6 +2,7 @@
 #ifndef _ESPUDP_SELECT_H
 #define _ESPUDP_SELECT_H
 
+#include <linux/if_ether.h>
 #include <linux/in6.h>
 #include <linux/rcupdate.h>
 #include <linux/rhashtable.h>
@@ -36,6 +37,11 @@ struct espudp_flow {
 	struct in6_addr local;
 	struct in6_addr remote;
 };
+
+static inline __be16 espudp_flow_protocol(const struct espudp_flow *flow)
+{
+	return flow->family == AF_INET ? htons(ETH_P_IP) : htons(ETH_P_IPV6);
+}
 
 /**
  * struct espudp_sel - a traffic selector, as configured

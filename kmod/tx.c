@@ -400,9 +400,9 @@ again:
 		why = ESPUDP_DROP_TX_MALFORMED;
 		goto drop;
 	}
-	skb->protocol = flow.family == AF_INET ? htons(ETH_P_IP) : htons(ETH_P_IPV6);
+	skb->protocol = espudp_flow_protocol(&flow);
 	how.peer = espudp_select_lookup(&edev->select, &flow);
-	if (unlikely(IS_ERR(how.peer))) {
+	if (IS_ERR(how.peer)) {
 		how.peer = NULL;
 		if (tx_defrag(edev, skb, &why)) {
 			skb->dev = edev->dev;

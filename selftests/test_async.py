@@ -274,7 +274,9 @@ def namespace_and_module(what, enc, auth):
                     source.send(struct.pack("!I", number) + bytes(200))
             flying += 150 - (forge.stats("a")["tx-packets"] - before)
             if loop % 2:
+                # sockets keep their namespace
                 source.close()
+                forge.genl_socks.clear()
                 for name in "a", "b":
                     run("ip", "netns", "del", name)
             else:

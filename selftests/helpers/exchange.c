@@ -127,13 +127,15 @@ static uint8_t pattern(unsigned int key, unsigned int i)
 	return (key * 2654435761U + i * 167 + (i >> 8) * 13) >> 3;
 }
 
-static void fill(uint8_t *to, unsigned int key, unsigned int from, unsigned int len)
+static void fill(uint8_t *to, unsigned int key, unsigned int from,
+		 unsigned int len)
 {
 	for (unsigned int i = 0; i < len; i++)
 		to[i] = pattern(key, from + i);
 }
 
-static int wrong(const uint8_t *data, unsigned int key, unsigned int from, unsigned int len)
+static int wrong(const uint8_t *data, unsigned int key, unsigned int from,
+		 unsigned int len)
 {
 	for (unsigned int i = 0; i < len; i++)
 		if (data[i] != pattern(key, from + i))
@@ -152,7 +154,8 @@ static void choose_sizes(struct cell *c)
 		else if (i >= n_sizes - edge)
 			c->size[i] = c->max + 2 - (n_sizes - i);
 		else
-			c->size[i] = edge + (i - edge + 1) * (c->max - 2 * edge) /
+			c->size[i] = edge + (i - edge + 1) *
+						    (c->max - 2 * edge) /
 						    (n_sizes - 2 * edge + 1);
 	}
 }
@@ -177,7 +180,8 @@ static void set_df(const struct cell *c, int fd, bool df)
 	int v6 = df ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_DONT;
 
 	if (c->v6) {
-		setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6,
+			   sizeof(v6));
 		v6 = df;
 		setsockopt(fd, IPPROTO_IPV6, IPV6_DONTFRAG, &v6, sizeof(v6));
 	} else {
@@ -185,7 +189,8 @@ static void set_df(const struct cell *c, int fd, bool df)
 	}
 }
 
-static bool udp_send(const struct cell *c, int fd, enum side side, unsigned int i)
+static bool udp_send(const struct cell *c, int fd, enum side side,
+		     unsigned int i)
 {
 	unsigned int len = c->size[i];
 
@@ -207,13 +212,16 @@ static bool udp_take(const struct cell *c, int fd, enum side side, bool *seen,
 		for (i = 0; i < n_sizes && c->size[i] != (unsigned int)len; i++)
 			;
 		if (i == n_sizes)
-			return fail("%zd octets came to %c, nobody sent so many", len,
-				    'a' + side);
+			return fail(
+				"%zd octets came to %c, nobody sent so many",
+				len, 'a' + side);
 		if (seen[i])
-			return fail("%zd octets came to %c twice", len, 'a' + side);
+			return fail("%zd octets came to %c twice", len,
+				    'a' + side);
 		at = wrong(in, len * 2 + !side, 0, len);
 		if (at >= 0)
-			return fail("octet %d of %zd to %c is wrong", at, len, 'a' + side);
+			return fail("octet %d of %zd to %c is wrong", at, len,
+				    'a' + side);
 		seen[i] = true;
 		++*n;
 	}
@@ -235,15 +243,17 @@ static bool udp_exchange(struct cell *c, const int *fd)
 	for (i = 0; i < n_sizes; i++)
 		for (side = A; side < SIDES; side++)
 			if (!udp_send(c, fd[side], side, i) ||
-			    !udp_take(c, fd[!side], !side, seen[!side], &n[!side]))
+			    !udp_take(c, fd[!side], !side, seen[!side],
+				      &n[!side]))
 				return false;
 	while (n[A] < n_sizes || n[B] < n_sizes) {
 		if (now_ms() > end) {
 			side = n[B] < n_sizes ? B : A;
 			for (i = 0; seen[side][i]; i++)
 				;
-			return fail("%u of %u datagrams came to %c, %u octets did not",
-				    n[side], n_sizes, 'a' + side, c->size[i]);
+			return fail(
+				"%u of %u datagrams came to %c, %u octets did not",
+				n[side], n_sizes, 'a' + side, c->size[i]);
 		}
 		for (side = A; side < SIDES; side++)
 			p[side] = (struct pollfd){ fd[side], POLLIN, 0 };
@@ -260,10 +270,11 @@ static bool udp_refusal(const struct cell *c, int fd)
 {
 	set_df(c, fd, true);
 	if (send(fd, out, c->max + 1, 0) >= 0)
-		return fail("%u octets that may not be fragmented were sent", c->max + 1);
+		return fail("%u octets that may not be fragmented were sent",
+			    c->max + 1);
 	if (errno != EMSGSIZE)
-		return fail("%u octets that may not be fragmented: %s", c->max + 1,
-			    strerror(errno));
+		return fail("%u octets that may not be fragmented: %s",
+			    c->max + 1, strerror(errno));
 	return true;
 }
 
@@ -297,7 +308,8 @@ static bool tcp_step(struct stream *s, enum side side, short events)
 		fill(out, side, s->sent, n);
 		len = send(s->fd, out, n, MSG_NOSIGNAL);
 		if (len < 0 && errno != EAGAIN)
-			return fail("TCP from %c: %s", 'a' + side, strerror(errno));
+			return fail("TCP from %c: %s", 'a' + side,
+				    strerror(errno));
 		if (len > 0)
 			s->sent += len;
 		if (s->sent == octets)
@@ -306,12 +318,13 @@ static bool tcp_step(struct stream *s, enum side side, short events)
 	if (!s->end && events & (POLLIN | POLLHUP | POLLERR)) {
 		len = recv(s->fd, in, sizeof(in), 0);
 		if (len < 0 && errno != EAGAIN)
-			return fail("TCP to %c: %s", 'a' + side, strerror(errno));
+			return fail("TCP to %c: %s", 'a' + side,
+				    strerror(errno));
 		if (len > 0) {
 			at = wrong(in, !side, s->got, len);
 			if (at >= 0)
-				return fail("TCP octet %u to %c is wrong", s->got + at,
-					    'a' + side);
+				return fail("TCP octet %u to %c is wrong",
+					    s->got + at, 'a' + side);
 			s->got += len;
 		}
 		s->end = !len;
@@ -329,12 +342,14 @@ static bool tcp_late(const struct stream *s)
 		memset(&i[side], 0, len);
 		getsockopt(s[side].fd, IPPROTO_TCP, TCP_INFO, &i[side], &len);
 	}
-	return fail("TCP: %u of %u octets came to a, %u to b; a: sent %u, mss %u, unacked %u, "
-		    "lost %u, retransmitted %u; b: sent %u, mss %u, unacked %u, lost %u, "
-		    "retransmitted %u", s[A].got, octets, s[B].got, s[A].sent,
-		    i[A].tcpi_snd_mss, i[A].tcpi_unacked, i[A].tcpi_lost,
-		    i[A].tcpi_total_retrans, s[B].sent, i[B].tcpi_snd_mss,
-		    i[B].tcpi_unacked, i[B].tcpi_lost, i[B].tcpi_total_retrans);
+	return fail(
+		"TCP: %u of %u octets came to a, %u to b; a: sent %u, mss %u, unacked %u, "
+		"lost %u, retransmitted %u; b: sent %u, mss %u, unacked %u, lost %u, "
+		"retransmitted %u",
+		s[A].got, octets, s[B].got, s[A].sent, i[A].tcpi_snd_mss,
+		i[A].tcpi_unacked, i[A].tcpi_lost, i[A].tcpi_total_retrans,
+		s[B].sent, i[B].tcpi_snd_mss, i[B].tcpi_unacked, i[B].tcpi_lost,
+		i[B].tcpi_total_retrans);
 }
 
 static bool tcp_transfer(struct stream *s, uint64_t end)
@@ -342,7 +357,8 @@ static bool tcp_transfer(struct stream *s, uint64_t end)
 	struct pollfd p[SIDES];
 	int side;
 
-	while (!s[A].end || !s[B].end || s[A].sent < octets || s[B].sent < octets) {
+	while (!s[A].end || !s[B].end || s[A].sent < octets ||
+	       s[B].sent < octets) {
 		if (now_ms() > end)
 			return tcp_late(s);
 		for (side = A; side < SIDES; side++) {
@@ -353,28 +369,32 @@ static bool tcp_transfer(struct stream *s, uint64_t end)
 		}
 		poll(p, SIDES, 100);
 		for (side = A; side < SIDES; side++)
-			if (p[side].revents && !tcp_step(&s[side], side, p[side].revents))
+			if (p[side].revents &&
+			    !tcp_step(&s[side], side, p[side].revents))
 				return false;
 	}
 	if (s[A].got != octets || s[B].got != octets)
-		return fail("TCP ended with %u of %u octets at a, %u at b", s[A].got,
-			    octets, s[B].got);
+		return fail("TCP ended with %u of %u octets at a, %u at b",
+			    s[A].got, octets, s[B].got);
 	return true;
 }
 
 /* A end connects, B listens. */
-static bool tcp_connect(const struct cell *c, struct stream *s, int listener, uint64_t end)
+static bool tcp_connect(const struct cell *c, struct stream *s, int listener,
+			uint64_t end)
 {
 	struct pollfd p[2];
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	if (bind(listener, (void *)&c->addr[B], c->addr_len) || listen(listener, 1))
+	if (bind(listener, (void *)&c->addr[B], c->addr_len) ||
+	    listen(listener, 1))
 		die("listen");
 	((struct sockaddr_in *)&c->addr[A])->sin_port = 0;
 	if (bind(s[A].fd, (void *)&c->addr[A], c->addr_len))
 		die("bind");
-	if (connect(s[A].fd, (void *)&c->addr[B], c->addr_len) && errno != EINPROGRESS)
+	if (connect(s[A].fd, (void *)&c->addr[B], c->addr_len) &&
+	    errno != EINPROGRESS)
 		return fail("TCP connect: %s", strerror(errno));
 	while (s[B].fd < 0) {
 		if (now_ms() > end)
@@ -385,7 +405,8 @@ static bool tcp_connect(const struct cell *c, struct stream *s, int listener, ui
 		getsockopt(s[A].fd, SOL_SOCKET, SO_ERROR, &error, &len);
 		if (error)
 			return fail("TCP connect: %s", strerror(error));
-		s[B].fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		s[B].fd = accept4(listener, NULL, NULL,
+				  SOCK_NONBLOCK | SOCK_CLOEXEC);
 	}
 	return true;
 }

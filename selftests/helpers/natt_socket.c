@@ -12,8 +12,10 @@
 
 static int encap_socket(int family, uint16_t port)
 {
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6,
+				    .sin6_port = htons(port) };
+	struct sockaddr_in in = { .sin_family = AF_INET,
+				  .sin_port = htons(port) };
 	int fd = socket(family, SOCK_DGRAM, 0);
 	int type = UDP_ENCAP_ESPINUDP;
 	int on = 1;
@@ -28,7 +30,8 @@ static int encap_socket(int family, uint16_t port)
 		err = bind(fd, (struct sockaddr *)&in, sizeof(in));
 	}
 	if (!err)
-		err = setsockopt(fd, IPPROTO_UDP, UDP_ENCAP, &type, sizeof(type));
+		err = setsockopt(fd, IPPROTO_UDP, UDP_ENCAP, &type,
+				 sizeof(type));
 	return err;
 }
 

@@ -35,8 +35,8 @@ static void die(const char *what)
 	exit(1);
 }
 
-static void resolve(const char *addr, const char *port, struct sockaddr_storage *ss,
-		    socklen_t *len)
+static void resolve(const char *addr, const char *port,
+		    struct sockaddr_storage *ss, socklen_t *len)
 {
 	struct addrinfo hints = {
 		.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
@@ -125,7 +125,8 @@ static void receive_all(int fd)
 static int usage(void)
 {
 	fputs("pump send [-s SRC] [-r PER-SECOND] [-n COUNT] [-l OCTETS] DST PORT\n"
-	      "pump recv ADDR PORT\n", stderr);
+	      "pump recv ADDR PORT\n",
+	      stderr);
 	return 2;
 }
 
@@ -167,7 +168,8 @@ int main(int argc, char **argv)
 			return usage();
 		}
 	}
-	if (optind + 2 != argc || !rate || size < sizeof(uint64_t) || size > 65507)
+	if (optind + 2 != argc || !rate || size < sizeof(uint64_t) ||
+	    size > 65507)
 		return usage();
 	resolve(argv[optind], argv[optind + 1], &dst, &len);
 	if (!src)
