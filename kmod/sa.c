@@ -43,7 +43,7 @@ void espudp_sa_table_destroy(struct espudp_dev *edev)
  */
 struct espudp_sa *espudp_sa_find_in(struct espudp_dev *edev, __be32 spi)
 {
-	return rhashtable_lookup(&edev->spis, &spi, spi_params);
+	return rhashtable_lookup_fast(&edev->spis, &spi, spi_params);
 }
 
 /**
@@ -445,7 +445,7 @@ unsigned int espudp_sa_take_seq(struct espudp_sa *sa, unsigned int n, u64 *first
 {
 	u64 end = sa->aead.esn ? U64_MAX : U32_MAX;
 	u64 packets = READ_ONCE(sa->life.hard_packets);
-	u64 limit = packets ? min(end, sa->seq_start + packets) : end;
+	u64 limit = packets && packets < end - sa->seq_start ? sa->seq_start + packets : end;
 	u64 old = atomic64_read(&sa->seq);
 	u64 take;
 

@@ -44,26 +44,37 @@ def drivers(name):
 
 
 class Forced:
-    """While it lasts, name is served by template(name)."""
+    """While it lasts, name is served by template(driver)."""
 
     def __init__(self, template, name):
-        self.name = name
+        self.template, self.name = template, name
+        errors = []
         self.bind(name)
-        # by its driver's name: by its own the template's result is never found,
-        # for that has the name of what it wraps, so it would be made for ever
-        best = max(drivers(name), key=lambda driver: driver[1])[0]
-        self.drivers = [f"{template}({best})"]
-        self.bind(self.drivers[0])
+        # By a driver's name: by the algorithm's own the result is never found,
+        # for it has the name of what it wraps. It is made nevertheless.
+        for inside in [driver for driver, _ in drivers(name)] + [name]:
+            try:
+                self.bind(f"{template}({inside})")
+            except OSError as error:
+                errors.append(f"{template}({inside}): {error.strerror}")
+            if self.best().startswith(f"{template}("):
+                return
+        raise OSError(errno.ENOENT, f"{'; '.join(errors)}; there are {drivers(name)}")
 
     @staticmethod
     def bind(name):
         with socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET) as sock:
             sock.bind(("aead", name))
 
+    def best(self):
+        return max(drivers(self.name), key=lambda driver: driver[1])[0]
+
     def end(self):
         """CRYPTO_MSG_DELALG: other tests in this machine want their own."""
+        mine = [driver for driver, _ in drivers(self.name)
+                if driver.startswith(f"{self.template}(")]
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 21) as sock:
-            for driver in self.drivers:
+            for driver in sorted(mine, key=len, reverse=True):
                 alg = struct.pack("=64s64s64sIIII", self.name.encode(), driver.encode(), b"",
                                   0, 0, 0, 0)
                 for _ in range(200):

@@ -323,9 +323,9 @@ n client espudp peer set espudp0 1 keepalive off
 
 idle_then_down()
 {
-	n client ping -q -c 1 -W 2 $R4 || return 1
+	n client ping -q -c 1 -W 2 "$R4" || return 1
 	sleep 5
-	n gateway ping -q -c 1 -W 1 $L4
+	n gateway ping -q -c 1 -W 1 "$L4"
 }
 
 check "control: espudp as the client is reached from the gateway at once" \

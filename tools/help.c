@@ -7,7 +7,7 @@
 static const struct command commands[] = {
 	{ "show", cmd_show, true, "show devices, peers and SAs",
 	  "espudp show [DEV [PEER]] [--json]\n" },
-	{ "set", cmd_set, false, "change settings of a device",
+	{ "set", cmd_set, true, "change settings of a device",
 	  "espudp set DEV [SETTING VALUE]...\n"
 	  "  port N                      UDP port (4500)\n"
 	  "  fwmark N|off                mark of outer packets\n"
@@ -20,7 +20,7 @@ static const struct command commands[] = {
 	  "  pmtu-discovery on|off       whether ICMP lowers a peer's path MTU\n"
 	  "  on-socket-loss keep|flush   what happens to peers then\n"
 	  "  replay-window N             of SAs that name none, 0 to 8192\n" },
-	{ "socket", cmd_socket, false, "open, adopt or close UDP sockets",
+	{ "socket", cmd_socket, true, "open, adopt or close UDP sockets",
 	  "espudp socket open DEV [port N] [ipv4] [ipv6]\n"
 	  "espudp socket adopt DEV fd N [marker strip|keep]\n"
 	  "  Descriptor N is a bound UDP socket that this program inherits, as\n"
@@ -62,7 +62,7 @@ static const struct command commands[] = {
 	  "  sha256, sha384, sha512; or the kernel's names.\n"
 	  "FILE: hexadecimal text, the key followed by its salt; - is standard\n"
 	  "  input, a line each when it is both.\n" },
-	{ "flush", cmd_flush, false, "delete SAs, or peers and SAs",
+	{ "flush", cmd_flush, true, "delete SAs, or peers and SAs",
 	  "espudp flush DEV sas [PEER]\n"
 	  "espudp flush DEV peers\n" },
 	{ "route", cmd_route, true, "install, remove or list routes of peers",

@@ -47,6 +47,8 @@ void print_drops(const struct stats *stats, const char *indent)
 		sep = ", ";
 	}
 	putchar('\n');
+	for_each(struct drop, d, &stats->drop)
+		print_unknown(&d->o, indent);
 }
 
 static const char *format_count(uint64_t n)

@@ -497,27 +497,51 @@ static int model_block(u8 family, const struct in6_addr *range, u128 x, u128 *la
 	return -1;
 }
 
-static bool model_common(u8 family, const struct in6_addr *a, const struct in6_addr *b)
+static bool model_equal(const struct espudp_sel *a, const struct espudp_sel *b)
 {
-	u128 x = to_num(family, &a[0]), to = to_num(family, &a[1]), last, ignore;
-	int plen;
-
-	for (;; x = last + 1) {
-		plen = model_block(family, a, x, &last);
-		if (plen == model_block(family, b, x, &ignore))
-			return true;
-		if (last == to)
-			return false;
-	}
+	return a->family == b->family && a->proto == b->proto &&
+	       !memcmp(a->lport, b->lport, sizeof(a->lport)) &&
+	       !memcmp(a->rport, b->rport, sizeof(a->rport));
 }
 
-static bool model_conflict(const struct espudp_sel *a, const struct espudp_sel *b)
+/* Priority of what selectors make of @like and a pair of blocks; the best. */
+static s64 model_best(const struct espudp_sel *sel, unsigned int n, const struct espudp_sel *like,
+		      u128 remote, int rplen, u128 local, int lplen)
 {
-	return a->family == b->family && a->prio == b->prio && a->proto == b->proto &&
-	       !memcmp(a->lport, b->lport, sizeof(a->lport)) &&
-	       !memcmp(a->rport, b->rport, sizeof(a->rport)) &&
-	       model_common(a->family, a->remote, b->remote) &&
-	       model_common(a->family, a->local, b->local);
+	s64 best = S64_MAX;
+	unsigned int i;
+	u128 last;
+
+	for (i = 0; i < n; i++)
+		if (sel[i].prio < best && model_equal(&sel[i], like) &&
+		    model_block(like->family, sel[i].remote, remote, &last) == rplen &&
+		    model_block(like->family, sel[i].local, local, &last) == lplen)
+			best = sel[i].prio;
+	return best;
+}
+
+/* Walks the pairs of blocks of one of the @n selectors. */
+static bool model_conflict(const struct espudp_sel *sel, unsigned int n,
+			   const struct espudp_sel *one, const struct espudp_sels *other)
+{
+	u8 family = one->family;
+	u128 r, rlast, l, llast;
+	int rplen, lplen;
+
+	r = to_num(family, &one->remote[0]);
+	do {
+		rplen = model_block(family, one->remote, r, &rlast);
+		l = to_num(family, &one->local[0]);
+		do {
+			lplen = model_block(family, one->local, l, &llast);
+			if (model_best(sel, n, one, r, rplen, l, lplen) ==
+			    model_best(other->sel, other->n, one, r, rplen, l, lplen))
+				return true;
+			l = llast + 1;
+		} while (llast != to_num(family, &one->local[1]));
+		r = rlast + 1;
+	} while (rlast != to_num(family, &one->remote[1]));
+	return false;
 }
 
 static int model_count(u8 family, const struct in6_addr *range)
@@ -705,7 +729,7 @@ static bool test_round(struct test *x)
 	struct espudp_peer *peer = x->peers[rnd(x, N_PEERS)];
 	const struct espudp_sels *sels;
 	struct espudp_sel sel[N_SELS];
-	unsigned int i, j, k, n = rnd(x, N_SELS + 1);
+	unsigned int i, j, n = rnd(x, N_SELS + 1);
 	struct espudp_flow flow;
 	int rplen, lplen, pairs, want = 0, got;
 	bool good;
@@ -719,10 +743,9 @@ static bool test_round(struct test *x)
 		sels = rcu_dereference_raw(x->peers[i]->sels);
 		if (!sels || x->peers[i] == peer)
 			continue;
-		for (j = 0; j < sels->n; j++)
-			for (k = 0; k < n; k++)
-				if (!want && model_conflict(&sel[k], &sels->sel[j]))
-					want = -EEXIST;
+		for (j = 0; j < n && !want; j++)
+			if (model_conflict(sel, n, &sel[j], sels))
+				want = -EEXIST;
 	}
 	if (pairs > 4096)
 		want = -EINVAL;

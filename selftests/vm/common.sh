@@ -37,7 +37,9 @@ need_bookworm()
 	exit 1
 }
 
-# Package lists are asked for again after a day, or at once when there are none.
+# apt_update [now]: package lists are asked for again after a day, or at once
+# when there are none.
+# shellcheck disable=SC2120
 apt_update()
 {
 	local stamp=$CACHE/apt-updated
