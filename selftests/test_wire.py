@@ -78,25 +78,28 @@ site = Site()
 site.peer_add(1, *both(4), "selector", *both(6))
 
 
-def inner_packets():
-    """Lengths that need every kind of padding, of both families."""
-    packets = [back(bytes(range(size))) for size in range(0, 34, 3)]
-    packets.append(forge.udp(IN_B[6], IN_A[6], 2222, 1111, b"six"))
-    packets.append(back(bytes(1300)))
-    return packets
+def inner_packets(inward=False):
+    """Lengths that need every kind of padding, of both families; ports that mean
+    nothing to tshark."""
+    def one(data, family=4):
+        ends = (IN_A, IN_B) if inward else (IN_B, IN_A)
+        return forge.udp(ends[0][family], ends[1][family], 40001, 40002, data)
+    return [one(bytes(range(size))) for size in range(0, 34, 3)] + [one(b"six", 6),
+                                                                   one(bytes(1300))]
 
 
 def scapy_both_ways(keys_in, keys_out, sent):
     sa = keys_in.scapy_sa()
-    inside = inner_packets()
+    inside = inner_packets(True)
     forged = []
     for packet in inside:
         inner = (IP if packet[0] >> 4 == 4 else IPv6)(packet)
         forged.append(bytes(sa.encrypt(inner)[ESP]))
     site.inbound(f"scapy's packets are understood: {keys_in.name}", forged, inside)
-    bad = forged[0][:-1] + bytes([forged[0][-1] ^ 1])
-    again = [forged[3], bad]
-    site.inbound(f"once, and unchanged only: {keys_in.name}", again, [], {"rx-replay-seen": 2})
+    bad = bytes(sa.encrypt(IP(inside[0]))[ESP])
+    bad = bad[:-1] + bytes([bad[-1] ^ 1])
+    site.inbound(f"once, and unchanged only: {keys_in.name}", [forged[3], bad], [],
+                 {"rx-replay-seen": 1, "rx-auth": 1})
 
     sa = keys_out.scapy_sa()
     got, wrong = [], ""
@@ -106,7 +109,7 @@ def scapy_both_ways(keys_in, keys_out, sent):
         except Exception as error:      # pylint: disable=broad-except
             wrong = repr(error)
             break
-    check(f"scapy understands ours: {keys_out.name}", got == inside, wrong,
+    check(f"scapy understands ours: {keys_out.name}", got == inner_packets(), wrong,
           *(packet.hex() for packet in got))
     spoilt = bytearray(sent[0].packet)
     spoilt[-20] ^= 1
@@ -136,19 +139,20 @@ def tshark(sas, captured):
     out = run("tshark", "-n", "-r", path, "-o", "esp.enable_encryption_decode:TRUE",
               "-o", "esp.enable_authentication_check:TRUE", "-T", "fields", "-e", "esp.spi",
               "-e", "esp.sequence", "-e", "esp.icv_good", "-e", "esp.icv_bad", "-e", "esp.protocol",
-              "-e", "ip.src", "-e", "ipv6.src", "-e", "udp.dstport", "-e", "data", *words)
+              "-e", "ip.src", "-e", "ipv6.src", "-e", "udp.dstport", "-e", "udp.payload", *words)
     rows = [line.split("\t") for line in out.rstrip("\n").split("\n")]
     equal("tshark sees as many packets", len(rows), len(captured) + 1)
     for keys in sas:
         mine = [(row, inner) for row, (of, inner, _) in zip(rows, captured) if of is keys]
         seen, want = [], []
         for number, (row, inner) in enumerate(mine, 1):
-            seen.append((row[0], row[1], row[2], row[3], row[5:]))
+            # the first payload is the ESP packet
+            seen.append((row[0], row[1], row[2], row[3], row[5:8] + row[8].split(",")[1:]))
             four = inner[0] >> 4 == 4
             data = inner[28:] if four else inner[48:]
             want.append((f"0x{keys.spi:08x}", str(number), "1", "0",
                          [B[4] + (f",{IN_B[4]}" if four else ""), "" if four else IN_B[6],
-                          "4500,1111", data.hex()]))
+                          "4500,40002"] + [data.hex()] * bool(data)))
         check(f"tshark: SPI, sequence number, ICV and what is inside are right: {keys.name}",
               mine and seen == want, *(f"{one} {other}" for one, other in zip(seen, want)
                                        if one != other))
