@@ -4,7 +4,6 @@
  */
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
-#include <net/gro.h>
 #include <net/icmp.h>
 #include <net/ip6_route.h>
 #include <net/route.h>
@@ -74,9 +73,11 @@ static int encap_one(struct espudp_sock *es, struct sk_buff *skb)
 	return 0;
 }
 
-/* Our gro_receive merges nothing, but a super-packet made on this host comes
- * whole if the owner has set UDP_GRO. IKE must never be merged: what is not
- * ours goes through the stack again, one by one.
+/* Datagrams come merged if the owner has set UDP_GRO, for the stack's merger
+ * looks at ports and lengths only. IKE must never be merged: what is not ours
+ * goes through the stack again, one by one. A gro_receive of our own that
+ * merges nothing would be simpler, but UDP reads that pointer twice, so that it
+ * cannot be taken from a live socket again.
  */
 static int encap_gso(struct espudp_sock *es, struct sock *sk, struct sk_buff *skb)
 {
@@ -121,38 +122,6 @@ int espudp_encap_rcv(struct sock *sk, struct sk_buff *skb)
 	if (unlikely(skb_is_gso(skb)))
 		return encap_gso(es, sk, skb);
 	return encap_one(es, skb);
-}
-
-/**
- * espudp_encap_gro_receive() - keep the stack from merging our datagrams
- * @sk: attached socket
- * @head: packets held by GRO
- * @skb: datagram
- *
- * The stock merger looks at ports and lengths only; with UDP_GRO set by the
- * socket's owner it would merge IKE messages.
- *
- * Return: NULL.
- */
-struct sk_buff *espudp_encap_gro_receive(struct sock *sk, struct list_head *head,
-					 struct sk_buff *skb)
-{
-	NAPI_GRO_CB(skb)->same_flow = 0;
-	NAPI_GRO_CB(skb)->flush = 1;
-	return NULL;
-}
-
-/**
- * espudp_encap_gro_complete() - never called, for nothing is merged
- * @sk: attached socket
- * @skb: packet
- * @nhoff: offset of the payload
- *
- * Return: 0.
- */
-int espudp_encap_gro_complete(struct sock *sk, struct sk_buff *skb, int nhoff)
-{
-	return 0;
 }
 
 /* Anybody may send ICMP errors; the walk over all peers is not for free. */

@@ -29,9 +29,6 @@ struct espudp_path {
 };
 
 int espudp_encap_rcv(struct sock *sk, struct sk_buff *skb);
-struct sk_buff *espudp_encap_gro_receive(struct sock *sk, struct list_head *head,
-					 struct sk_buff *skb);
-int espudp_encap_gro_complete(struct sock *sk, struct sk_buff *skb, int nhoff);
 int espudp_encap_err_lookup(struct sock *sk, struct sk_buff *skb);
 void espudp_encap_err_rcv(ESPUDP_ENCAP_ERR_ARGS);
 enum espudp_drop espudp_encap_path(struct espudp_peer *peer, struct espudp_path *path);

@@ -90,7 +90,9 @@ static unsigned int skip_exthdrs(struct sk_buff *skb, struct espudp_flow *flow,
 	return 0;
 }
 
-/* Length of all IPv6 headers; 0 if malformed or a jumbogram. */
+/* Length of all IPv6 headers; 0 if malformed, or a jumbogram, which ends before
+ * its hop-by-hop options if its length of zero is believed.
+ */
 static unsigned int parse6(struct sk_buff *skb, struct espudp_flow *flow,
 			   struct in6_addr *src, struct in6_addr *dst, unsigned int *end)
 {
@@ -100,7 +102,7 @@ static unsigned int parse6(struct sk_buff *skb, struct espudp_flow *flow,
 		return 0;
 	ip6h = ipv6_hdr(skb);
 	*end = sizeof(*ip6h) + ntohs(ip6h->payload_len);
-	if (*end > skb->len || (!ip6h->payload_len && ip6h->nexthdr == IPPROTO_HOPOPTS))
+	if (*end > skb->len)
 		return 0;
 
 	*src = ip6h->saddr;

@@ -49,13 +49,13 @@ static void sock_hook(struct espudp_sock *es)
 	up->encap_err_lookup = espudp_encap_err_lookup;
 	up->encap_err_rcv = espudp_encap_err_rcv;
 	up->encap_destroy = encap_destroy;
-	up->gro_receive = espudp_encap_gro_receive;
-	up->gro_complete = espudp_encap_gro_complete;
 	WRITE_ONCE(up->encap_rcv, espudp_encap_rcv);
 	udp_tunnel_encap_enable(es->sk);
 }
 
-/* What the owner has set since is left alone. */
+/* What the owner has set since is left alone. Nobody finds us from here on;
+ * who has, may still call encap_err_rcv, which UDP reads twice.
+ */
 static void sock_unhook(struct espudp_sock *es)
 {
 	struct udp_sock *up = udp_sk(es->sk);
@@ -64,13 +64,8 @@ static void sock_unhook(struct espudp_sock *es)
 		WRITE_ONCE(up->encap_rcv, NULL);
 		up->encap_type = 0;
 	}
-	if (up->gro_receive == espudp_encap_gro_receive) {
-		up->gro_receive = NULL;
-		up->gro_complete = NULL;
-	}
-	up->encap_err_lookup = NULL;
-	up->encap_err_rcv = NULL;
-	up->encap_destroy = NULL;
+	WRITE_ONCE(up->encap_err_lookup, NULL);
+	WRITE_ONCE(up->encap_destroy, NULL);
 	rcu_assign_sk_user_data(es->sk, NULL);
 }
 
@@ -139,6 +134,7 @@ static void sock_close(struct espudp_sock *es)
 		write_unlock_bh(&es->sk->sk_callback_lock);
 		release_sock(es->sk);
 		synchronize_rcu();
+		WRITE_ONCE(udp_sk(es->sk)->encap_err_rcv, NULL);
 		sock_put(es->sk);
 	} else {
 		udp_tunnel_sock_release(es->sk->sk_socket);

@@ -14,7 +14,6 @@ not sleep, no kernel thread does: what it sent is in flight when it deletes.
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 150
-# DEBUG-TIER: short
 
 import contextlib
 import errno
@@ -323,8 +322,8 @@ def left():
 def main():
     forge.load_module()
     forge.topo_direct()
-    variants = [("cryptd", "aes-gcm", None, "rfc4106(gcm(aes))"),
-                ("cryptd", "aes-cbc", "sha256", "authenc(hmac(sha256),cbc(aes))"),
+    # cryptd over GCM cannot be forced from here: a faster one has the name.
+    variants = [("cryptd", "aes-cbc", "sha256", "authenc(hmac(sha256),cbc(aes))"),
                 ("pcrypt", "aes-gcm", None, "rfc4106(gcm(aes))")]
     if forge.DEBUG_KERNEL and not forge.FULL:
         variants = variants[:1]

@@ -11,9 +11,9 @@
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 180
+# FULL-ONLY: not yet run to its end
 # SMP: 2
 # THREAD: multi
-# DEBUG-TIER: short
 # shellcheck disable=SC2317	# functions are called by rounds and check
 
 . "$(dirname "$0")/lib.sh"

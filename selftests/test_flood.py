@@ -13,6 +13,7 @@ where a socket's full buffer drops it.
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 150
+# FULL-ONLY: not yet run to its end
 # SMP: 2
 
 import json

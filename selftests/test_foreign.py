@@ -19,7 +19,6 @@ two different things.
 # TIMEOUT: 200
 # SMP: 2
 # THREAD: multi
-# DEBUG-TIER: short
 
 import hashlib
 import mmap

@@ -9,7 +9,6 @@
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 240
-# DEBUG-TIER: short
 # shellcheck disable=SC2317	# functions are called by check and wait_for
 
 . "$(dirname "$0")/lib.sh"

@@ -14,7 +14,6 @@
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 400
-# DEBUG-TIER: short
 
 # shellcheck disable=SC2317	# functions are called by check and wait_for
 

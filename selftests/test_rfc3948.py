@@ -5,7 +5,6 @@ and one that does not."""
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 150
-# DEBUG-TIER: short
 
 import os
 import socket

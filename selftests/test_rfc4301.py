@@ -5,7 +5,6 @@ which may come out of an SA (5.2)."""
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 150
-# DEBUG-TIER: short
 
 import errno
 import socket

@@ -5,7 +5,6 @@ that keeps the rule and one that does not."""
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 180
-# DEBUG-TIER: short
 
 import itertools
 import struct

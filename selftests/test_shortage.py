@@ -10,7 +10,6 @@ leaks.
 #
 # KERNELS: debug
 # TIMEOUT: 60
-# DEBUG-TIER: short
 
 import contextlib
 import errno

@@ -13,7 +13,6 @@ setsockopt; the module goes meanwhile.
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 180
 # SMP: 2
-# DEBUG-TIER: short
 
 import contextlib
 import json

@@ -6,6 +6,7 @@
 #
 # KERNELS: 6.1 6.12
 # TIMEOUT: 600
+# FULL-ONLY: two of its points are not settled
 # shellcheck disable=SC2317	# functions are called by check and wait_for
 
 . "$(dirname "$0")/lib.sh"

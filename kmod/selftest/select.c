@@ -178,6 +178,8 @@ static const struct {
 	  true, 17, false, true },
 	{ "AH", IP6("33", "0010") "1100010400000000" UDP, true, 51, false, false },
 	{ "atomic fragment", IP6("2c", "0010") "1100000000000001" UDP, true, 17, false, true },
+	{ "atomic fragment, reserved bits",
+	  IP6("2c", "0010") "1100000600000001" UDP, true, 17, false, true },
 	{ "IPv6 first fragment", IP6("2c", "0010") "1100000100000001" UDP, true, 17, true, false },
 	{ "IPv6 first fragment, options behind",
 	  IP6("2c", "0018") "3c000001000000011100010400000000" UDP, true, 17, true, false },
