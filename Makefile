@@ -102,13 +102,13 @@ ifeq ($(DESTDIR),)
 	$(Q)$(of_kernel); depmod $$release
 endif
 
-dkms-install: ## the module by DKMS, for this and later kernels (DESTDIR)
-	$(Q)rm -rf $(dkms_tree) && mkdir -p $(dkms_tree)
+dkms-install: dkms-uninstall ## the module by DKMS, for this (or KVER) and later kernels (DESTDIR)
+	$(Q)mkdir -p $(dkms_tree)
 	$(Q)cp -r $(source) $(dkms_tree)
 	$(Q)sed 's/@VERSION@/$(VERSION)/' dkms.conf >$(dkms_tree)/dkms.conf
 	$(Q)for hook in $(dkms_hooks); do install -D -m 755 dkms.hook $$hook || exit; done
 ifeq ($(DESTDIR),)
-	$(Q)dkms install -m espudp -v $(VERSION)
+	$(Q)dkms install -m espudp -v $(VERSION) $(KVER:%=-k %)
 endif
 
 dkms-uninstall: ## remove it
