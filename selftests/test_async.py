@@ -14,6 +14,7 @@ not sleep, no kernel thread does: what it sent is in flight when it deletes.
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 150
+# FULL-ONLY: what can be made asynchronous differs from kernel to kernel
 
 import contextlib
 import errno

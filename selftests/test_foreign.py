@@ -17,6 +17,7 @@ two different things.
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 200
+# FULL-ONLY: fragments are lost on a busy host
 # SMP: 2
 # THREAD: multi
 

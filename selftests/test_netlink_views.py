@@ -7,7 +7,6 @@ nothing; of a device that was moved, the new home sees nothing of the old one.
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 120
-# DEBUG-TIER: short
 
 import ctypes
 import errno
