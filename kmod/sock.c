@@ -50,7 +50,6 @@ static void sock_hook(struct espudp_sock *es)
 	up->encap_err_rcv = espudp_encap_err_rcv;
 	up->encap_destroy = encap_destroy;
 	WRITE_ONCE(up->encap_rcv, espudp_encap_rcv);
-	udp_tunnel_encap_enable(es->sk);
 }
 
 /* What the owner has set since is left alone. Nobody finds us from here on;
@@ -182,10 +181,12 @@ int espudp_sock_open(struct espudp_dev *edev, bool v4, bool v6, u16 port,
 	}
 	if (es4) {
 		sock_hook(es4);
+		udp_tunnel_encap_enable(es4->sk);
 		sock_link(edev, es4);
 	}
 	if (es6) {
 		sock_hook(es6);
+		udp_tunnel_encap_enable(es6->sk);
 		sock_link(edev, es6);
 	}
 	return 0;
@@ -278,6 +279,8 @@ int espudp_sock_adopt(struct espudp_dev *edev, int fd, bool keep_marker,
 		sock_hook(es);
 	}
 	write_unlock_bh(&sk->sk_callback_lock);
+	if (!err)
+		udp_tunnel_encap_enable(sk);	/* may sleep */
 	release_sock(sk);
 	if (err) {
 		espudp_trace_object("destroyed", "socket", "%u", es->serial);
