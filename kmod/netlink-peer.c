@@ -307,51 +307,6 @@ struct espudp_sels *espudp_netlink_sels(const struct espudp_peer *peer)
 	return rcu_dereference_protected(peer->sels, lockdep_is_held(&peer->edev->lock));
 }
 
-static struct espudp_sels *copy_sels(const struct espudp_sels *old)
-{
-	struct espudp_sels *sels;
-
-	sels = kvzalloc(struct_size(sels, sel, old->n), GFP_KERNEL_ACCOUNT);
-	if (!sels)
-		return NULL;
-	sels->n = old->n;
-	memcpy(sels->sel, old->sel, flex_array_size(sels, sel, old->n));
-	return sels;
-}
-
-/* The two steps that may fail. Selectors, which may be another peer's, come
- * first; should memory for the addresses fail then, the old ones come back.
- */
-static int change_fallible(struct espudp_peer *peer, struct peer_change *c,
-			   struct nlattr **tb, struct netlink_ext_ack *extack)
-{
-	struct espudp_select *select = &peer->edev->select;
-	struct espudp_sels *old = NULL;
-	int err;
-
-	if (c->set_sels) {
-		if (c->set_ep && espudp_netlink_sels(peer)) {
-			old = copy_sels(espudp_netlink_sels(peer));
-			if (!old)
-				return -ENOMEM;
-		}
-		err = espudp_select_set(select, peer, c->sels, extack);
-		if (err) {
-			if (err != -ENOMEM)
-				NL_SET_BAD_ATTR(extack, tb[ESPUDP_A_PEER_SELECTOR]);
-			kvfree(old);
-			return err;
-		}
-		c->sels = NULL;
-	}
-	if (!c->set_ep)
-		return 0;
-	err = espudp_peer_set_endpoint(peer, &c->ep);
-	if (!err || !c->set_sels || espudp_select_set(select, peer, old, NULL))
-		kvfree(old);
-	return err;
-}
-
 static void set_u8(u8 *field, const struct nlattr *attr)
 {
 	if (attr)
@@ -362,10 +317,27 @@ static int change(struct espudp_peer *peer, struct peer_change *c, struct nlattr
 		  struct netlink_ext_ack *extack)
 {
 	const struct nlattr *keepalive = tb[ESPUDP_A_PEER_KEEPALIVE];
-	int err = change_fallible(peer, c, tb, extack);
+	struct espudp_endpoint *ep = NULL;
+	int err;
 
-	if (err)
-		return err;
+	/* All that may fail comes first. */
+	if (c->set_ep) {
+		ep = kmemdup(&c->ep, sizeof(c->ep), GFP_KERNEL);
+		if (!ep)
+			return -ENOMEM;
+	}
+	if (c->set_sels) {
+		err = espudp_select_set(&peer->edev->select, peer, c->sels, extack);
+		if (err) {
+			if (err != -ENOMEM)
+				NL_SET_BAD_ATTR(extack, tb[ESPUDP_A_PEER_SELECTOR]);
+			kfree(ep);
+			return err;
+		}
+		c->sels = NULL;
+	}
+	if (ep)
+		espudp_peer_set_endpoint(peer, ep);
 	if (tb[ESPUDP_A_PEER_NAME])
 		nla_strscpy(peer->name, tb[ESPUDP_A_PEER_NAME], sizeof(peer->name));
 	if (tb[ESPUDP_A_PEER_COOKIE])

@@ -202,21 +202,14 @@ static void ep_publish(struct espudp_peer *peer, struct espudp_endpoint *ep)
 /**
  * espudp_peer_set_endpoint() - set the outer addresses
  * @peer: peer, its device locked
- * @ep: copied
- *
- * Return: 0 or -ENOMEM.
+ * @ep: from kmalloc(); the peer's from here on
  */
-int espudp_peer_set_endpoint(struct espudp_peer *peer, const struct espudp_endpoint *ep)
+void espudp_peer_set_endpoint(struct espudp_peer *peer, struct espudp_endpoint *ep)
 {
-	struct espudp_endpoint *copy = kmemdup(ep, sizeof(*ep), GFP_KERNEL);
-
-	if (!copy)
-		return -ENOMEM;
-	copy->pmtu = 0;
+	ep->pmtu = 0;
 	spin_lock_bh(&peer->lock);
-	ep_publish(peer, copy);
+	ep_publish(peer, ep);
 	spin_unlock_bh(&peer->lock);
-	return 0;
 }
 
 /**
@@ -311,21 +304,32 @@ void espudp_peer_roam(struct espudp_peer *peer, struct espudp_sa *sa,
 }
 
 /**
+ * espudp_peer_usable_out() - the newest outbound SA that is usable now
+ * @peer: peer
+ *
+ * For packets that find @peer->out expired before it has been replaced.
+ *
+ * Context: RCU read side, or the device's lock.
+ * Return: SA or NULL.
+ */
+struct espudp_sa *espudp_peer_usable_out(const struct espudp_peer *peer)
+{
+	struct espudp_sa *sa;
+
+	list_for_each_entry_rcu(sa, &peer->sas, list, lockdep_is_held(&peer->edev->lock))
+		if (sa->dir == ESPUDP_DIR_OUT && espudp_sa_usable(sa))
+			return sa;
+	return NULL;
+}
+
+/**
  * espudp_peer_pick_out() - choose the outbound SA: the newest usable one
  * @peer: peer, its device locked
  */
 void espudp_peer_pick_out(struct espudp_peer *peer)
 {
-	struct espudp_sa *sa, *best = NULL;
-
 	lockdep_assert_held(&peer->edev->lock);
-	list_for_each_entry(sa, &peer->sas, list) {
-		if (sa->dir == ESPUDP_DIR_OUT && !sa->dead && espudp_sa_usable(sa)) {
-			best = sa;
-			break;
-		}
-	}
-	rcu_assign_pointer(peer->out, best);
+	rcu_assign_pointer(peer->out, espudp_peer_usable_out(peer));
 }
 
 /**

@@ -42,7 +42,7 @@ struct espudp_endpoint {
  * @ep: current outer addresses
  * @out: newest usable outbound SA, or NULL
  * @sels: traffic selectors, for the inbound check
- * @sas: all SAs, newest first; device's lock
+ * @sas: all SAs, newest first; written under the device's lock
  * @lock: protects writers of @ep, @ep_gen and the timer against deletion
  * @ep_gen: generation of the SA that owns the endpoint
  * @tx_queued: octets of packets taken and not yet handed down
@@ -96,10 +96,11 @@ struct espudp_peer *espudp_peer_new(struct espudp_dev *edev, u32 id,
 void espudp_peer_kill(struct espudp_peer *peer);
 void espudp_peer_put(struct espudp_peer *peer);
 struct espudp_peer *espudp_peer_by_id(struct espudp_dev *edev, u32 id);
-int espudp_peer_set_endpoint(struct espudp_peer *peer, const struct espudp_endpoint *ep);
+void espudp_peer_set_endpoint(struct espudp_peer *peer, struct espudp_endpoint *ep);
 void espudp_peer_own_endpoint(struct espudp_peer *peer, struct espudp_sa *sa, bool owns);
 void espudp_peer_roam(struct espudp_peer *peer, struct espudp_sa *sa,
 		      const struct espudp_endpoint *seen);
+struct espudp_sa *espudp_peer_usable_out(const struct espudp_peer *peer);
 void espudp_peer_pick_out(struct espudp_peer *peer);
 void espudp_peer_set_keepalive(struct espudp_peer *peer, u16 seconds);
 void espudp_peer_sent(struct espudp_peer *peer);

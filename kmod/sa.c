@@ -169,7 +169,6 @@ static struct espudp_sa *sa_alloc(struct espudp_dev *edev, struct espudp_peer *p
 	kref_init(&sa->ref);
 	timer_setup(&sa->timer, sa_timer, 0);
 	spin_lock_init(&sa->replay.lock);
-	INIT_LIST_HEAD(&sa->list);
 	sa->edev = edev;
 	sa->dir = dir;
 	sa->installed = ktime_get_boottime_seconds();
@@ -189,10 +188,10 @@ static void sa_link(struct espudp_sa *sa)
 
 	sa->gen = ++edev->next_gen;
 	if (sa->peer) {
-		list_add(&sa->list, &sa->peer->sas);
+		list_add_rcu(&sa->list, &sa->peer->sas);
 		sa->peer->n_sas++;
 	} else {
-		list_add(&sa->list, &edev->reserved);
+		list_add_rcu(&sa->list, &edev->reserved);
 		edev->n_reserved++;
 	}
 	edev->n_sas++;
@@ -269,8 +268,7 @@ static void sa_unlink(struct espudp_sa *sa)
 {
 	struct espudp_dev *edev = sa->edev;
 
-	sa->dead = true;
-	list_del_init(&sa->list);
+	list_del_rcu(&sa->list);
 	if (sa->peer)
 		sa->peer->n_sas--;
 	else
@@ -305,6 +303,7 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 				const struct espudp_endpoint *ep,
 				struct netlink_ext_ack *extack)
 {
+	struct espudp_endpoint *new_ep = NULL;
 	struct espudp_sa *sa, *old = NULL;
 	int err;
 
@@ -339,8 +338,11 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 	err = espudp_aead_init(&sa->aead, params, extack);
 	if (!err && dir == ESPUDP_DIR_IN)
 		err = espudp_replay_init(&sa->replay, window, params->esn, seq);
-	if (!err && ep)
-		err = espudp_peer_set_endpoint(peer, ep);
+	if (!err && ep) {
+		new_ep = kmemdup(ep, sizeof(*ep), GFP_KERNEL);
+		if (!new_ep)
+			err = -ENOMEM;
+	}
 	if (!err && dir == ESPUDP_DIR_IN) {
 		if (old)
 			err = rhashtable_replace_fast(&edev->spis, &old->node,
@@ -349,9 +351,12 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 			err = rhashtable_lookup_insert_fast(&edev->spis, &sa->node, spi_params);
 	}
 	if (err) {
+		kfree(new_ep);
 		sa_free(sa);
 		return ERR_PTR(err);
 	}
+	if (new_ep)
+		espudp_peer_set_endpoint(peer, new_ep);
 	if (old) {
 		sa_unlink(old);
 		queue_rcu_work(espudp_wq, &old->free_work);
@@ -456,11 +461,12 @@ unsigned int espudp_sa_take_seq(struct espudp_sa *sa, unsigned int n, u64 *first
 	} while (!atomic64_try_cmpxchg(&sa->seq, (s64 *)&old, old + take));
 	*first = old + 1;
 
+	/* With its last packet, so that the next one finds another SA. */
+	if (unlikely(limit != end && old + take >= limit))
+		sa_expire(sa, ESPUDP_EXPIRE_CAUSE_PACKETS);
 	if (unlikely(take < n)) {
 		*why = limit == end ? ESPUDP_DROP_TX_SEQ_EXHAUSTED : ESPUDP_DROP_TX_EXPIRED;
-		if (limit != end)
-			sa_expire(sa, ESPUDP_EXPIRE_CAUSE_PACKETS);
-		else if (!test_and_set_bit(6, &sa->told))
+		if (limit == end && !test_and_set_bit(6, &sa->told))
 			espudp_event_sa(sa, ESPUDP_EVENT_TYPE_SEQ_EXHAUSTED,
 					ESPUDP_EXPIRE_CAUSE_PACKETS, 0);
 	} else if (unlikely(end - old < ESPUDP_SEQ_EARLY) &&

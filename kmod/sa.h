@@ -38,7 +38,6 @@ struct espudp_sa {
 	u8 dir;
 	u32 state;		/* enum espudp_sa_state; WRITE_ONCE */
 	unsigned long told;	/* events sent: a bit for each espudp_expire_cause; 6, 7: seq */
-	bool dead;
 	struct espudp_peer *peer;
 	struct espudp_dev *edev;
 	struct espudp_aead aead;

@@ -418,8 +418,12 @@ again:
 		goto drop;
 	}
 	how.sa = rcu_dereference(how.peer->out);
-	if (unlikely(!how.sa || !espudp_sa_usable(how.sa))) {
-		why = how.sa ? ESPUDP_DROP_TX_EXPIRED : ESPUDP_DROP_TX_NO_SA;
+	if (unlikely(how.sa && !espudp_sa_usable(how.sa))) {
+		why = ESPUDP_DROP_TX_EXPIRED;
+		how.sa = espudp_peer_usable_out(how.peer);
+	}
+	if (unlikely(!how.sa)) {
+		why = why ?: ESPUDP_DROP_TX_NO_SA;
 		espudp_peer_acquire(how.peer);
 		tell_unreachable(skb);
 		goto drop;
