@@ -10,7 +10,6 @@
 #
 # KERNELS: 6.1 6.12
 # TIMEOUT: 240
-# FULL-ONLY: not yet run to its end on both kernels
 
 . "$(dirname "$0")/lib.sh"
 

@@ -6,7 +6,6 @@ that do not repeat."""
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 150
-# FULL-ONLY: not yet run to its end on both kernels
 
 import hashlib
 import shutil
