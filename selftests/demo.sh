@@ -72,8 +72,9 @@ load_module ''
 wire_honest gateway g0
 wire_honest nat n1
 addr client lo $L4/32
-cp "$T/gcm" /tmp/esp.key
-chmod 600 /tmp/esp.key
+key in 20
+key out 20
+cp -p "$T/in" "$T/out" /run
 
 say "1. The gateway: a device, a peer, a pair of security associations."
 run gateway ip link add espudp0 type espudp
@@ -82,12 +83,12 @@ run gateway ip link set espudp0 up
 run gateway espudp socket open espudp0
 run gateway espudp peer add espudp0 name client nat-remote yes \
 	selector local $R4/32 remote $L4/32
-run gateway espudp sa add espudp0 client in spi 0x1001 enc aes-gcm key-file /tmp/esp.key
-run gateway espudp sa add espudp0 client out spi 0x2001 enc aes-gcm key-file /tmp/esp.key
+run gateway espudp sa add espudp0 client in spi 0x1001 enc aes-gcm key-file /run/in
+run gateway espudp sa add espudp0 client out spi 0x2001 enc aes-gcm key-file /run/out
 
 cat <<'EOT'
 
-The keys come from a file, as an IKE daemon or a test would give them. Where the
+The keys come from files, as an IKE daemon or a test would give them. Where the
 client is the gateway does not know: it is behind a NAT. It has not said a word
 yet:
 EOT
@@ -100,7 +101,9 @@ client# ip xfrm state add src 203.0.113.2 dst 192.168.1.2 proto esp spi 0x2001 .
 client# ip xfrm policy add src 10.1.0.1/32 dst 10.2.0.1/32 dir out tmpl ... mode tunnel
 client# ip xfrm policy add src 10.2.0.1/32 dst 10.1.0.1/32 dir in tmpl ... mode tunnel
 EOT
-xfrm_pair client left 192.168.1.2 203.0.113.2 0x1001 0x2001
+XFRM_ALG=$(xfrm_gcm /run/in) xfrm_sa client 192.168.1.2 203.0.113.2 0x1001 4500 4500
+XFRM_ALG=$(xfrm_gcm /run/out) xfrm_sa client 203.0.113.2 192.168.1.2 0x2001 4500 4500
+xfrm_policies client left 192.168.1.2 203.0.113.2
 natt_socket_start client
 run client ip route add $R4 via 192.168.1.1 src $L4
 
@@ -170,7 +173,7 @@ wanted "nothing was lost from the client to the gateway" [ "$lost_up" = 0 ]
 wanted "hardly anything was lost from the gateway to the client" \
 	[ "$lost_down" -lt $(($(pump_lines down.sent) / 4)) ]
 wanted "the ping went on" [ "$(grep -c ttl= "$T/ping")" -ge 35 ]
-rm -f /tmp/esp.key
+rm -f /run/in /run/out
 
 if [ -z "$failed" ]; then
 	say "VERDICT: the tunnel works, through the NAT and over its change of port."

@@ -15,11 +15,17 @@ key()
 	(umask 077; od -An -N "$2" -tx1 /dev/urandom | tr -d " \n" >"$T/$1")
 }
 
+# xfrm_gcm FILE: the algorithm and key, for ip xfrm
+xfrm_gcm()
+{
+	echo "aead rfc4106(gcm(aes)) 0x$(cat "$1") 128"
+}
+
 key gcm 20
 # The algorithm of the SAs, for the tool and for ip xfrm.
 # shellcheck disable=SC2016
 TUN_ALG="enc aes-gcm key-file $T/gcm"
-XFRM_ALG="aead rfc4106(gcm(aes)) 0x$(cat "$T/gcm") 128"
+XFRM_ALG=$(xfrm_gcm "$T/gcm")
 
 # side left|right: sets own and other addresses
 side()
@@ -95,11 +101,19 @@ tun_pair()
 # own ESP-in-UDP as the end of a tunnel, with its policies and socket
 xfrm_pair()
 {
-	local ns=$1 own=$3 other=$4 out=$5 in=$6 own4 own6 other4 other6 src dst
+	local ns=$1 own=$3 other=$4 out=$5 in=$6
 
-	side "$2"
 	xfrm_sa "$ns" "$own" "$other" "$out" 4500 4500
 	xfrm_sa "$ns" "$other" "$own" "$in" 4500 4500
+	xfrm_policies "$ns" "$2" "$own" "$other"
+}
+
+# xfrm_policies NS left|right OWN OTHER
+xfrm_policies()
+{
+	local ns=$1 own=$3 other=$4 own4 own6 other4 other6 src dst
+
+	side "$2"
 	while read -r src dst; do
 		ip -n "$ns" xfrm policy add src "$src" dst "$dst" dir out \
 			tmpl src "$own" dst "$other" proto esp reqid 1 mode tunnel
