@@ -46,14 +46,14 @@ all: module tool ## the module and the tool
 module: $(cached:%=kernel-%) ## the module, in build/<release>/ (DEBUG=1: build/<release>-debug/)
 	$(Q)$(of_kernel); mkdir -p $$out && find $$out -xtype l -delete && \
 	cp -rsf $(addprefix $(CURDIR)/,$(source)) $$out && \
-	$(MAKE) -C "$(KDIR)" M="$(CURDIR)/$$out" $(if $(debug),ESPUDP_DEBUG=y) modules && \
+	$(MAKE) -C "$(KDIR)" M="$$(realpath $$out)" $(if $(debug),ESPUDP_DEBUG=y) modules && \
 	echo "module: $$out/espudp.ko"
 
 $(cached:%=kernel-%): kernel-%:
 	$(Q)selftests/vm/kernel --cached $* >/dev/null
 
 tool: ## the tool, in build/tools/
-	$(Q)$(MAKE) -C tools O=$(CURDIR)/$(BUILD)/tools
+	$(Q)$(MAKE) -C tools O=$(abspath $(BUILD))/tools
 	@echo "tool: $(BUILD)/tools/espudp"
 
 helpers: $(helpers)
@@ -73,7 +73,7 @@ demo: prepare tool helpers ## client, NAT and gateway: traffic through a tunnel,
 check: prepare tool helpers ## all tests on 6.1 and 6.12 (KERNEL=, TESTS=, FULL=1, V=1)
 	$(call for_tests,6.1)
 	$(call for_tests,6.12)
-	$(Q)$(MAKE) -C tools O=$(CURDIR)/$(BUILD)/tools check
+	$(Q)$(MAKE) -C tools O=$(abspath $(BUILD))/tools check
 	$(Q)selftests/run
 
 check-debug: prepare tool helpers ## all tests on the debug kernel (TIER=short)
@@ -90,14 +90,16 @@ lint: prepare ## static checks of all that is here
 install: all ## the module and the tool (DESTDIR, PREFIX=/usr/local)
 	$(Q)$(of_kernel); \
 	install -D -m 644 $$out/espudp.ko $(DESTDIR)/lib/modules/$$release/updates/espudp.ko
-	$(Q)$(MAKE) -C tools O=$(CURDIR)/$(BUILD)/tools PREFIX=$(PREFIX) install
+	$(Q)$(MAKE) -C tools O=$(abspath $(BUILD))/tools PREFIX=$(PREFIX) install
 ifeq ($(DESTDIR),)
 	$(Q)$(of_kernel); depmod $$release
 endif
 
 uninstall: ## remove them
-	$(Q)$(of_kernel); rm -f $(DESTDIR)/lib/modules/$$release/updates/espudp.ko
-	$(Q)$(MAKE) -C tools O=$(CURDIR)/$(BUILD)/tools PREFIX=$(PREFIX) uninstall
+	$(Q)$(of_kernel); updates=$(DESTDIR)/lib/modules/$$release/updates; \
+	rm -f $$updates/espudp.ko; \
+	[ ! -d $$updates ] || rmdir --ignore-fail-on-non-empty $$updates
+	$(Q)$(MAKE) -C tools O=$(abspath $(BUILD))/tools PREFIX=$(PREFIX) uninstall
 ifeq ($(DESTDIR),)
 	$(Q)$(of_kernel); depmod $$release
 endif
