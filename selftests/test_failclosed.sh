@@ -73,16 +73,18 @@ left_sas()
 # Traffic, all the time
 ##
 flows=(a4 a6 x4 x6)
+rate=100	# packets a second, of each
+[ -z "${DEBUG_KERNEL-}" ] || rate=10
 
 traffic_start()
 {
-	nbg a pump send -r 100 -s $L4 $R4 5000 >"$T/a4.sent"
+	nbg a pump send -r $rate -s $L4 $R4 5000 >"$T/a4.sent"
 	pumps[a4.sent]=$!
-	nbg a pump send -r 100 -s $L6 $R6 5000 >"$T/a6.sent"
+	nbg a pump send -r $rate -s $L6 $R6 5000 >"$T/a6.sent"
 	pumps[a6.sent]=$!
-	nbg x pump send -r 100 $R4 5000 >"$T/x4.sent"
+	nbg x pump send -r $rate $R4 5000 >"$T/x4.sent"
 	pumps[x4.sent]=$!
-	nbg x pump send -r 100 $R6 5000 >"$T/x6.sent"
+	nbg x pump send -r $rate $R6 5000 >"$T/x6.sent"
 	pumps[x6.sent]=$!
 }
 
