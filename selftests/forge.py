@@ -183,6 +183,26 @@ def load_module(*parameters):
         sys.exit(1)
 
 
+def left():
+    """Objects that the log tells were created, and not destroyed."""
+    found = set()
+    for line in run("dmesg").splitlines():
+        words = line.partition("espudp: ")[2].split()
+        # the oldest lines may be gone
+        if words[:1] == ["created"]:
+            found.add(" ".join(words[1:3]))
+        elif words[:1] == ["destroyed"]:
+            found.discard(" ".join(words[1:3]))
+    return found
+
+
+def complaints():
+    """Lines that should not be in the log; the runner looks for more."""
+    return [line for line in run("dmesg").splitlines() if any(word in line for word in (
+        "WARNING:", "BUG:", "Oops", "KASAN", "UBSAN", "refcount_t", "become free", "INFO: task",
+        "locking", "suspicious RCU"))]
+
+
 folder = Path(tempfile.mkdtemp())
 
 
