@@ -13,7 +13,6 @@ where a socket's full buffer drops it.
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 150
-# FULL-ONLY: not yet run to its end
 # SMP: 2
 
 import json
@@ -50,7 +49,8 @@ def tunnel():
 
 
 def throughput(seconds):
-    done = forge.n_attempt("a", "iperf3", "-c", "10.2.0.1", "-t", seconds, "-J")
+    done = forge.n_attempt("a", "timeout", seconds + 30, "iperf3", "-c", "10.2.0.1",
+                           "-t", seconds, "-J")
     try:
         return json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"] / 1e6
     except (KeyError, ValueError):
@@ -71,6 +71,12 @@ def memory():
     return fields["SUnreclaim"] + fields.get("Percpu", 0)
 
 
+def backlog_full():
+    """Datagrams that were dropped on their way, before UDP."""
+    with open("/proc/net/softnet_stat", encoding="ascii") as file:
+        return sum(int(line.split()[1], 16) for line in file)
+
+
 def state():
     """What a flood must not change."""
     link = forge.netlink("b")
@@ -85,12 +91,13 @@ def as_fast_as_it_can(esp, path, out, sock):
     seconds = 2
     for kind, reasons in KINDS.items():
         before, used, log, seen = settle("b"), memory(), len(run("dmesg")), state()
+        lost = backlog_full()
         sent = int(flood(4500, 0, seconds, kind, path).communicate()[0])
         change = moved(before, settle("b"))
         counted = sum(change.get(reason, 0) for reason in reasons)
-        spare = change.get("rx-queue-full", 0)
+        spare = change.get("rx-queue-full", 0) + backlog_full() - lost
         check(f"{kind}: each of {sent} datagrams is counted, as {' or '.join(reasons)}",
-              counted + spare == sent, change)
+              sent and counted + spare == sent, f"{spare} for want of room", change)
         check(f"{kind}: the log stays quiet", len(run("dmesg")) == log)
         grown = memory() - used
         check(f"{kind}: memory stays bounded", grown < 8192, f"{grown} KiB more than before")
@@ -104,7 +111,6 @@ def as_fast_as_it_can(esp, path, out, sock):
 
 def keeps_throughput(path):
     seconds = 4 if forge.DEBUG_KERNEL else 6 if forge.FULL else 2
-    rounds = 1 if forge.DEBUG_KERNEL else 4 if forge.FULL else 2
     with netns("b"):
         elsewhere = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         elsewhere.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -114,17 +120,21 @@ def keeps_throughput(path):
     free = throughput(seconds)
     forge.diag(f"without a flood: {free:.0f} Mbit/s")
     for kind in KINDS:
-        rates = {4500: [], 4999: []}
-        for _ in range(rounds):
-            for port, results in rates.items():
+        keep, results = KEEP.get(kind, 0.7), []
+        for _ in range(4):      # somebody else may have the processor
+            rates = []
+            for port in 4500, 4999:
                 child = flood(port, RATE, seconds + 1, kind, path)
-                results.append(throughput(seconds))
+                rates.append(throughput(seconds))
                 child.communicate()
-        ours, theirs = max(rates[4500]), max(rates[4999])
-        keep = KEEP.get(kind, 0.7)
+            results.append(rates)
+            if rates[1] and rates[0] >= keep * rates[1]:
+                break
+        ours, theirs = results[-1]
         check(f"{kind}: {RATE} a second leave a tunnel {keep:.0%} of its throughput or more",
               theirs and ours >= keep * theirs,
-              f"{ours:.1f} Mbit/s; with the same flood elsewhere {theirs:.1f}")
+              *(f"{one:.1f} Mbit/s; with the same flood elsewhere {other:.1f}"
+                for one, other in results))
         forge.diag(f"{kind}: {ours:.1f} of {theirs:.1f} Mbit/s")
     server.terminate()
 

@@ -6,7 +6,7 @@
  * commas in turn: garbage (random octets of random length), unknown (unknown
  * SPIs), ike, keepalive, short; and from a file of a valid ESP packet: icv (its
  * own SPI, sequence numbers that are new, wrong ICV), replay (the packet
- * itself). Prints how many were sent.
+ * itself). Prints how many the kernel took.
  */
 #include <arpa/inet.h>
 #include <netinet/ip.h>
@@ -76,7 +76,7 @@ int main(int argc, char **argv)
 	char *kinds[16], *kind;
 	double start, seconds, rate;
 	unsigned int n = 0;
-	long sent = 0;
+	long tried = 0, sent = 0;
 	int fd;
 
 	if (argc < 6) {
@@ -114,7 +114,7 @@ int main(int argc, char **argv)
 
 	start = now();
 	while (now() - start < seconds) {
-		size_t len = fill(kinds[sent % n]);
+		size_t len = fill(kinds[tried++ % n]);
 
 		packet.ip.saddr =
 			htonl((198 << 24) + (18 << 16) + (random() & 0xffff));
@@ -122,12 +122,12 @@ int main(int argc, char **argv)
 		packet.udp.len = htons(sizeof(packet.udp) + len);
 		packet.ip.tot_len =
 			htons(sizeof(packet.ip) + sizeof(packet.udp) + len);
-		sendto(fd, &packet,
-		       sizeof(packet.ip) + sizeof(packet.udp) + len, 0,
-		       (struct sockaddr *)&dst, sizeof(dst));
-		sent++;
+		if (sendto(fd, &packet,
+			   sizeof(packet.ip) + sizeof(packet.udp) + len, 0,
+			   (struct sockaddr *)&dst, sizeof(dst)) > 0)
+			sent++;
 		if (rate) {
-			double ahead = sent / rate - (now() - start);
+			double ahead = tried / rate - (now() - start);
 
 			if (ahead > 0.002)
 				usleep(ahead * 1e6);
