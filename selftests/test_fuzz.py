@@ -33,7 +33,7 @@ from forge import IPIP, IPV6, Esp, check, inner, ip4, netns, read_all, run, send
 seed = int(os.environ.get("SEED", 0)) or random.SystemRandom().getrandbits(32)
 rng = random.Random(seed)
 COUNT = int(os.environ.get("FUZZ", 0)) or \
-    (300000 if forge.FULL else 1500 if forge.DEBUG_KERNEL else 6000)
+    (100000 if forge.FULL else 1500 if forge.DEBUG_KERNEL else 6000)
 INTERESTING = [0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 127, 128, 254, 255, 256, 1023, 1024,
                4095, 4096, 8191, 8192, 8193, 32767, 32768, 65535, 65536, 0x7fffffff, 0x80000000,
                0xffffffff, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
