@@ -30,7 +30,7 @@ KINDS = {"garbage": ["rx-spi-unknown", "rx-spi-reserved"], "unknown": ["rx-spi-u
 # How much of its throughput a tunnel must keep. To find a wrong ICV takes the
 # whole cryptography, which emulation makes dear.
 KEEP = {"icv": 0.4}
-RATE = 300 if forge.DEBUG_KERNEL else 2000
+RATE = 2000
 
 
 def tunnel():
@@ -110,7 +110,7 @@ def as_fast_as_it_can(esp, path, out, sock):
 
 
 def keeps_throughput(path):
-    seconds = 4 if forge.DEBUG_KERNEL else 6 if forge.FULL else 2
+    seconds = 6 if forge.FULL else 2
     with netns("b"):
         elsewhere = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         elsewhere.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -163,7 +163,8 @@ def main():
     failures = change.get("rx-auth", 0) + change.get("rx-replay-seen", 0)
     check("failures make an event for each hundred at most", events <= failures / 100 + 10,
           f"{events} events of {failures} failures")
-    keeps_throughput(path)
+    if not forge.DEBUG_KERNEL:      # whose throughput tells nothing
+        keeps_throughput(path)
     forge.end()
 
 
