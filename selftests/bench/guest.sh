@@ -57,6 +57,15 @@ look()
 	"${contestant}_down" >/dev/null 2>&1
 }
 
+# again WHAT COMMAND...: once more. The clock may jump over the time limits of
+# iperf3's control connection.
+again()
+{
+	echo "$1: again, since: $(jq -r .error "$T/result" 2>&1)"
+	sleep 2
+	"${@:2}"
+}
+
 measure()
 {
 	local row=$1 round=$2 contestant=$3 cipher=$4 before file
@@ -65,7 +74,7 @@ measure()
 	file=$row-$contestant-$cipher-$round
 	if contestant_up "$contestant" "$cipher" >"$T/up" 2>&1; then
 		before=$(drops)
-		if "row_$row" "$T/result"; then
+		if "row_$row" "$T/result" || again "$file" "row_$row" "$T/result"; then
 			cp "$T/result" "$out/$file"
 			echo "$row $contestant $cipher $round $count $(($(drops) - before))" >>$out/index
 		else

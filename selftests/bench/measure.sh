@@ -47,6 +47,8 @@ bulk()
 	before=$(segments)
 	n client "${iperf3[@]}" -c "$to" -J -M $((INNER_MTU - 40)) -P "$2" -n "$3" \
 		--connect-timeout 10000 --snd-timeout 30000 >"$1" || return 1
+	# its status is 0 also when its control connection broke
+	jq -e .end.sum_received "$1" >/dev/null || return 1
 	# shellcheck disable=SC2034
 	count=$(($(segments) - before))
 }
