@@ -8,6 +8,7 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include "limits.h"
+#include "pool.h"
 #include "select.h"
 #include "stats.h"
 
@@ -49,6 +50,7 @@ struct espudp_dev {
 	struct espudp_queue __percpu *txq;
 	struct rhashtable spis;
 	struct espudp_select select;
+	struct espudp_pools pools;
 	struct espudp_stats __percpu *stats;
 	struct espudp_unknown_ring __percpu *unknown;
 
@@ -62,6 +64,7 @@ struct espudp_dev {
 	u8 ttl;
 	u8 pmtu_discovery;
 	u8 on_socket_loss;
+	u8 nat_scope;
 	u32 replay_window;
 
 	struct mutex lock;
@@ -77,6 +80,7 @@ struct espudp_dev {
 	unsigned long err_second;	/* ICMP errors looked at, and when */
 	atomic_t err_count;
 	struct work_struct reap_work;
+	struct work_struct renew_work;
 	struct delayed_work sock_work;
 	struct list_head list;	/* all devices, for namespace exit */
 };
