@@ -95,6 +95,7 @@ struct espudp_peer *espudp_peer_new(struct espudp_dev *edev, u32 id,
 	INIT_LIST_HEAD(&peer->sas);
 	kref_init(&peer->ref);
 	timer_setup(&peer->keepalive_timer, keepalive_timer, 0);
+	peer->made = jiffies;
 	peer->last_tx = jiffies;
 	/* Events are rate limited from the second one on. */
 	peer->last_mapping_event = jiffies - HZ;

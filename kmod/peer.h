@@ -60,6 +60,7 @@ struct espudp_peer {
 	struct espudp_sels __rcu *sels;
 	struct dst_cache dst_cache;
 	struct espudp_stats __percpu *stats;
+	unsigned long made;	/* jiffies */
 	unsigned long last_rx;
 	unsigned long last_tx;
 	atomic_t tx_queued;

@@ -343,9 +343,9 @@ static struct in6_addr pool_at(const struct espudp_pool *pool, u32 i)
 
 static bool silent(const struct espudp_peer *peer)
 {
-	unsigned long last = READ_ONCE(peer->last_rx);
+	unsigned long last = READ_ONCE(peer->last_rx) ?: peer->made;
 
-	return !last || time_after(jiffies, last + ESPUDP_SILENT * HZ);
+	return time_after(jiffies, last + ESPUDP_SILENT * HZ);
 }
 
 static bool remote_equal(const struct espudp_peer *peer, u8 family,
