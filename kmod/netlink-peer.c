@@ -484,11 +484,11 @@ full:
 
 /* A new peer's mode and virtual address. */
 static int set_mode(struct espudp_peer *peer, struct peer_change *c, struct nlattr **tb,
-		    struct netlink_ext_ack *extack)
+		    struct espudp_peer **loser, struct netlink_ext_ack *extack)
 {
 	const struct nlattr *virt = tb[ESPUDP_A_PEER_VIRTUAL], *from = tb[ESPUDP_A_PEER_TAKE_OVER];
 	struct espudp_dev *edev = peer->edev;
-	struct espudp_peer *old = NULL;
+	struct espudp_peer *old;
 	char name[ESPUDP_NAME_LEN] = "";
 	int err;
 
@@ -505,10 +505,11 @@ static int set_mode(struct espudp_peer *peer, struct peer_change *c, struct nlat
 		if (old->virt_family != c->ep.family || old->virt_lost)
 			return espudp_netlink_refuse(extack, from, -EINVAL,
 						     "that peer has no virtual address to take over");
+		*loser = old;
 	}
 	if (tb[ESPUDP_A_PEER_NAME])
 		nla_strscpy(name, tb[ESPUDP_A_PEER_NAME], sizeof(name));
-	err = espudp_pool_get(peer, c->ep.family, virt ? &c->virt : NULL, old, name,
+	err = espudp_pool_get(peer, c->ep.family, virt ? &c->virt : NULL, loser, name,
 			      &c->ep.remote, extack);
 	if (err && virt)
 		NL_SET_BAD_ATTR(extack, virt);
@@ -521,7 +522,7 @@ static int peer_new(struct espudp_dev *edev, struct genl_info *info)
 	const struct nlattr *nest = info->attrs[ESPUDP_A_PEER];
 	struct netlink_ext_ack *extack = info->extack;
 	struct peer_change c = {};
-	struct espudp_peer *peer;
+	struct espudp_peer *peer, *loser = NULL;
 	struct sk_buff *msg;
 	u32 id = 0;
 	int err;
@@ -548,18 +549,22 @@ static int peer_new(struct espudp_dev *edev, struct genl_info *info)
 			NL_SET_BAD_ATTR(extack, tb[ESPUDP_A_PEER_ID]);
 		goto free;
 	}
-	err = set_mode(peer, &c, tb, extack);
-	if (!err)
-		err = change(peer, &c, tb, extack);
+	err = set_mode(peer, &c, tb, &loser, extack);
 	if (err) {
 		espudp_peer_kill(peer);
 		goto free;
 	}
-	/* Who cannot be told the id must not be left with the peer. */
-	err = reply_id(msg, info, peer);
-	if (err)
-		espudp_peer_kill(peer);
-	return err;
+	err = change(peer, &c, tb, extack);
+	if (!err) {
+		/* Who cannot be told the id must not be left with the peer. */
+		err = reply_id(msg, info, peer);
+		msg = NULL;
+	}
+	if (!err)
+		return 0;
+	if (loser)
+		espudp_pool_undo(peer, loser);
+	espudp_peer_kill(peer);
 
 free:
 	kvfree(c.sels);

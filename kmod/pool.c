@@ -431,7 +431,8 @@ static int check_wanted(struct espudp_pool *pool, const struct in6_addr *addr,
  * @peer: peer, its device locked, that nobody can use yet
  * @family: of its outer address
  * @wanted: address that the caller chose, or NULL
- * @from: peer that loses its address to the new one, or NULL
+ * @from: peer that shall lose its address to the new one, or NULL; set to the one
+ *	that did
  * @name: of the peer, or an empty string
  * @remote: its outer address
  * @extack: told why not
@@ -443,19 +444,18 @@ static int check_wanted(struct espudp_pool *pool, const struct in6_addr *addr,
  * Return: 0; -EINVAL, -EADDRINUSE, -ENOSPC, -ENOMEM.
  */
 int espudp_pool_get(struct espudp_peer *peer, u8 family, const struct in6_addr *wanted,
-		    struct espudp_peer *from, const char *name,
+		    struct espudp_peer **from, const char *name,
 		    const struct in6_addr *remote, struct netlink_ext_ack *extack)
 {
 	struct espudp_dev *edev = peer->edev;
 	struct espudp_pool *pool = pool_of(edev, family);
 	struct pool_addr *pa = NULL;
-	struct espudp_peer *old;
 	struct in6_addr addr;
 	int err;
 
 	lockdep_assert_held(&edev->lock);
-	if (from) {
-		pa = find(edev, &from->virt);
+	if (*from) {
+		pa = find(edev, &(*from)->virt);
 	} else if (wanted) {
 		err = check_wanted(pool, wanted, extack);
 		if (err)
@@ -482,9 +482,9 @@ int espudp_pool_get(struct espudp_peer *peer, u8 family, const struct in6_addr *
 			return err;
 		}
 	}
-	old = owner(pa, edev);
-	if (old) {
-		WRITE_ONCE(old->virt_lost, true);
+	*from = owner(pa, edev);
+	if (*from) {
+		WRITE_ONCE((*from)->virt_lost, true);
 		pool->used--;
 	} else if (!list_empty(&pa->list)) {
 		list_del_init(&pa->list);
@@ -497,6 +497,21 @@ int espudp_pool_get(struct espudp_peer *peer, u8 family, const struct in6_addr *
 	rcu_assign_pointer(pa->peer, peer);
 	pool->used++;
 	return 0;
+}
+
+/**
+ * espudp_pool_undo() - give an address back to the peer that lost it
+ * @peer: peer that could not be made after all, its device locked
+ * @from: as set by espudp_pool_get()
+ */
+void espudp_pool_undo(struct espudp_peer *peer, struct espudp_peer *from)
+{
+	struct pool_addr *pa = find(peer->edev, &from->virt);
+
+	lockdep_assert_held(&peer->edev->lock);
+	rcu_assign_pointer(pa->peer, from);
+	WRITE_ONCE(peer->virt_lost, true);
+	WRITE_ONCE(from->virt_lost, false);
 }
 
 /**

@@ -58,8 +58,9 @@ bool espudp_pool_covers(const struct espudp_dev *edev, u8 family,
 struct espudp_peer *espudp_pool_find(struct espudp_dev *edev, u8 family,
 				     const struct in6_addr *addr);
 int espudp_pool_get(struct espudp_peer *peer, u8 family, const struct in6_addr *wanted,
-		    struct espudp_peer *from, const char *name,
+		    struct espudp_peer **from, const char *name,
 		    const struct in6_addr *remote, struct netlink_ext_ack *extack);
+void espudp_pool_undo(struct espudp_peer *peer, struct espudp_peer *from);
 void espudp_pool_put(struct espudp_peer *peer);
 
 #endif

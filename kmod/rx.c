@@ -408,8 +408,8 @@ static void rx_transport(struct espudp_queue *q, struct espudp_sa *sa, struct sk
 	skb_reset_mac_header(skb);
 	skb_reset_network_header(skb);
 	why = ESPUDP_DROP_RX_INNER;
-	if (unlikely(!espudp_select_parse(skb, false, &flow)))
-		goto drop;
+	if (unlikely(!espudp_select_parse(skb, false, &flow) || flow.frag))
+		goto drop;	/* RFC 4303 section 3.3.4: never a fragment */
 	why = ESPUDP_DROP_RX_SELECTOR;
 	if (unlikely(espudp_select_match(peer, &flow) != 1 ||
 		     (!peer->virt_family && !ends_match(peer, &flow))))
