@@ -138,7 +138,8 @@ static void read_outer(const struct sk_buff *skb, struct rx_pkt *pkt)
 }
 
 /* Checks what can be checked without keys, copies, and starts decryption. */
-static void rx_start(struct espudp_queue *q, struct sk_buff *skb)
+static struct espudp_sa *rx_start(struct espudp_queue *q, struct sk_buff *skb,
+				  struct espudp_sa *last)
 {
 	struct espudp_dev *edev = q->edev;
 	unsigned int len = skb->len - sizeof(struct udphdr);
@@ -152,7 +153,7 @@ static void rx_start(struct espudp_queue *q, struct sk_buff *skb)
 	why = ESPUDP_DROP_RX_SHORT;
 	if (skb_copy_bits(skb, sizeof(struct udphdr), hdr, sizeof(hdr)))
 		goto drop;
-	sa = espudp_sa_find_in(edev, hdr[0]);
+	sa = last && last->spi == hdr[0] ? last : espudp_sa_find_in(edev, hdr[0]);
 	why = ESPUDP_DROP_RX_SPI_UNKNOWN;
 	if (unlikely(!sa))
 		goto drop;
@@ -174,7 +175,7 @@ static void rx_start(struct espudp_queue *q, struct sk_buff *skb)
 	size = SKB_DATA_ALIGN(RX_HEADROOM + len) +
 	       SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
 	why = ESPUDP_DROP_RX_NOMEM;
-	pkt = espudp_mem_get(size, 64);
+	pkt = espudp_mem_get(ESPUDP_MEM_RX, size, 64);
 	if (unlikely(!pkt))
 		goto drop;
 	pkt->size = size;
@@ -188,7 +189,8 @@ static void rx_start(struct espudp_queue *q, struct sk_buff *skb)
 	/* The copy is what is authenticated; the header may have changed
 	 * under our eyes since it was looked at.
 	 */
-	if (unlikely(memcmp(pkt_esp(pkt), hdr, sizeof(hdr)))) {
+	if (unlikely(((__be32 *)pkt_esp(pkt))[0] != hdr[0] ||
+		     ((__be32 *)pkt_esp(pkt))[1] != hdr[1])) {
 		espudp_mem_put(pkt);
 		why = ESPUDP_DROP_RX_AUTH;
 		goto drop;
@@ -198,9 +200,10 @@ static void rx_start(struct espudp_queue *q, struct sk_buff *skb)
 	espudp_job_start(&pkt->job, q, sa);
 	espudp_job_crypt(&pkt->job, false, pkt_esp(pkt), len, upper_32_bits(seq));
 	espudp_job_submitted(&pkt->job);
-	return;
+	return sa;
 drop:
 	espudp_drop(edev, sa ? sa->peer : NULL, sa, skb, why);
+	return sa;
 }
 
 static bool tcp_csum_ok(struct sk_buff *skb, const struct espudp_flow *flow)
@@ -536,6 +539,7 @@ static void run_account(struct rx_run *run)
 int espudp_rx_poll(struct napi_struct *napi, int budget)
 {
 	struct espudp_queue *q = container_of(napi, struct espudp_queue, napi);
+	struct espudp_sa *last = NULL;
 	struct rx_run run = {};
 	struct espudp_job *job;
 	struct sk_buff *skb;
@@ -543,7 +547,7 @@ int espudp_rx_poll(struct napi_struct *napi, int budget)
 
 	rcu_read_lock();
 	while (done < budget && (skb = skb_dequeue(&q->in))) {
-		rx_start(q, skb);
+		last = rx_start(q, skb, last);
 		done++;
 	}
 	while ((job = espudp_job_next_done(q))) {

@@ -5,7 +5,16 @@
 #include "event.h"
 #include "sa.h"
 
+/* Per packet, and cheaper than a call of memcmp(). */
+static int spi_differs(struct rhashtable_compare_arg *arg, const void *obj)
+{
+	const struct espudp_sa *sa = obj;
+
+	return sa->spi != *(const __be32 *)arg->key;
+}
+
 static const struct rhashtable_params spi_params = {
+	.obj_cmpfn = spi_differs,
 	.key_len = sizeof(__be32),
 	.key_offset = offsetof(struct espudp_sa, spi),
 	.head_offset = offsetof(struct espudp_sa, node),

@@ -254,7 +254,7 @@ static enum espudp_drop add_segment(struct tx_ctx *ctx, const struct tx_how *how
 	b = ctx->open;
 	if (unlikely(espudp_encap_hlen(b->path.family) + len > IP_MAX_MTU))
 		return ESPUDP_DROP_TX_TOO_BIG;
-	esp = espudp_mem_get(len, b->n ? 4 : 64);
+	esp = espudp_mem_get(ESPUDP_MEM_TX, len, b->n ? 4 : 64);
 	if (unlikely(!esp))
 		return ESPUDP_DROP_TX_NOMEM;
 
