@@ -19,6 +19,10 @@ struct espudp_sock;
  * @napi: polls the queue
  * @in: packets to start with; its lock guards it against the poll elsewhere
  * @bytes: octets in @in (transmit)
+ * @cpu: whose
+ * @queued: packets ever put into @in, under its lock (transmit)
+ * @taken: packets ever taken out; owned by the poll
+ * @done: likewise, those that were handed down, with all before them
  * @order: started packets or batches, oldest first, finished strictly in this
  *	order; owned by the poll
  */
@@ -27,6 +31,10 @@ struct espudp_queue {
 	struct espudp_dev *edev;
 	struct sk_buff_head in;
 	unsigned int bytes;
+	u16 cpu;
+	u16 queued;
+	u16 taken;
+	u16 done;
 	struct list_head order;
 };
 
@@ -36,6 +44,8 @@ struct espudp_queue {
  * @lock: serializes control: settings, sockets, peers, SAs. Taken under RTNL
  *	where both are needed, never the other way round
  * @sock4: socket for IPv4 outer packets; @sock6 likewise
+ * @flows: by hash, on which queue a flow's last packet is: its CPU, and in the
+ *	lower half what @queued was
  * @peers: by id
  * @spis: inbound SAs and reserved SPIs
  * @reserved: SPIs without a peer
@@ -48,6 +58,7 @@ struct espudp_dev {
 	struct espudp_sock __rcu *sock6;
 	struct espudp_queue __percpu *rxq;
 	struct espudp_queue __percpu *txq;
+	u32 flows[ESPUDP_FLOWS];
 	struct rhashtable spis;
 	struct espudp_select select;
 	struct espudp_pools pools;

@@ -590,6 +590,7 @@ int espudp_tx_poll(struct napi_struct *napi, int budget)
 	}
 	espudp_queue_keep(q);
 	rcu_read_unlock();
+	espudp_queue_done(q, done);
 
 	if (done < budget)
 		napi_complete_done(napi, done);
@@ -607,7 +608,8 @@ int espudp_tx_poll(struct napi_struct *napi, int budget)
 netdev_tx_t espudp_tx_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	struct espudp_dev *edev = netdev_priv(dev);
-	struct espudp_queue *q = this_cpu_ptr(edev->txq);
+	struct espudp_queue *q;
+	u32 *slot;
 
 	skb = skb_share_check(skb, GFP_ATOMIC);
 	if (unlikely(!skb)) {
@@ -618,6 +620,7 @@ netdev_tx_t espudp_tx_xmit(struct sk_buff *skb, struct net_device *dev)
 		espudp_drop(edev, NULL, NULL, skb, ESPUDP_DROP_TX_RECURSION);
 		return NETDEV_TX_OK;
 	}
+	q = espudp_queue_for(edev, skb, &slot);
 	spin_lock(&q->in.lock);
 	if (unlikely(q->bytes + skb->truesize > ESPUDP_TXQ_BYTES)) {
 		spin_unlock(&q->in.lock);
@@ -626,6 +629,7 @@ netdev_tx_t espudp_tx_xmit(struct sk_buff *skb, struct net_device *dev)
 	}
 	q->bytes += skb->truesize;
 	__skb_queue_tail(&q->in, skb);
+	WRITE_ONCE(*slot, q->cpu << 16 | ++q->queued);
 	spin_unlock(&q->in.lock);
 	napi_schedule(&q->napi);
 	return NETDEV_TX_OK;
