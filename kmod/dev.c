@@ -124,6 +124,7 @@ static void dev_uninit(struct net_device *dev)
 	mutex_unlock(&edev->lock);
 	cancel_delayed_work_sync(&edev->sock_work);
 	cancel_work_sync(&edev->reap_work);
+	cancel_work_sync(&edev->renew_work);
 }
 
 static void dev_free(struct net_device *dev)
@@ -134,9 +135,11 @@ static void dev_free(struct net_device *dev)
 	 * SA expire.
 	 */
 	cancel_work_sync(&edev->reap_work);
+	cancel_work_sync(&edev->renew_work);
 	cancel_delayed_work_sync(&edev->sock_work);
 	espudp_queue_free(edev->txq, espudp_tx_drop);
 	espudp_queue_free(edev->rxq, espudp_rx_drop);
+	espudp_pool_destroy(edev);
 	espudp_select_destroy(&edev->select);
 	espudp_sa_table_destroy(edev);
 	xa_destroy(&edev->peers);
@@ -197,9 +200,11 @@ static int dev_newlink(struct net *src_net, struct net_device *dev, struct nlatt
 	edev->port = ESPUDP_PORT_DEFAULT;
 	edev->pmtu_discovery = 1;
 	edev->replay_window = ESPUDP_WINDOW_DEFAULT;
+	edev->nat_scope = ESPUDP_NAT_SCOPE_BOTH;
 	mutex_init(&edev->lock);
 	xa_init_flags(&edev->peers, XA_FLAGS_ALLOC1);
 	INIT_WORK(&edev->reap_work, espudp_sa_reap);
+	INIT_WORK(&edev->renew_work, espudp_peer_renew_work);
 	INIT_DELAYED_WORK(&edev->sock_work, espudp_sock_check);
 	INIT_LIST_HEAD(&edev->list);
 
@@ -217,10 +222,13 @@ static int dev_newlink(struct net *src_net, struct net_device *dev, struct nlatt
 	err = espudp_select_init(&edev->select);
 	if (err)
 		goto free_table;
+	err = espudp_pool_init(edev);
+	if (err)
+		goto free_select;
 	err = -ENOMEM;
 	edev->rxq = espudp_queue_alloc(edev, espudp_rx_poll);
 	if (!edev->rxq)
-		goto free_select;
+		goto free_pool;
 	edev->txq = espudp_queue_alloc(edev, espudp_tx_poll);
 	if (!edev->txq)
 		goto free_rxq;
@@ -242,6 +250,8 @@ free_txq:
 	espudp_queue_free(edev->txq, espudp_tx_drop);
 free_rxq:
 	espudp_queue_free(edev->rxq, espudp_rx_drop);
+free_pool:
+	espudp_pool_destroy(edev);
 free_select:
 	espudp_select_destroy(&edev->select);
 free_table:

@@ -8,6 +8,7 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include "limits.h"
+#include "pool.h"
 #include "select.h"
 #include "stats.h"
 
@@ -18,6 +19,10 @@ struct espudp_sock;
  * @napi: polls the queue
  * @in: packets to start with; its lock guards it against the poll elsewhere
  * @bytes: octets in @in (transmit)
+ * @cpu: whose
+ * @queued: packets ever put into @in, under its lock (transmit)
+ * @taken: packets ever taken out; owned by the poll
+ * @done: likewise, those that were handed down, with all before them
  * @order: started packets or batches, oldest first, finished strictly in this
  *	order; owned by the poll
  */
@@ -26,6 +31,10 @@ struct espudp_queue {
 	struct espudp_dev *edev;
 	struct sk_buff_head in;
 	unsigned int bytes;
+	u16 cpu;
+	u16 queued;
+	u16 taken;
+	u16 done;
 	struct list_head order;
 };
 
@@ -35,6 +44,8 @@ struct espudp_queue {
  * @lock: serializes control: settings, sockets, peers, SAs. Taken under RTNL
  *	where both are needed, never the other way round
  * @sock4: socket for IPv4 outer packets; @sock6 likewise
+ * @flows: by hash, on which queue a flow's last packet is: its CPU, and in the
+ *	lower half what @queued was
  * @peers: by id
  * @spis: inbound SAs and reserved SPIs
  * @reserved: SPIs without a peer
@@ -47,8 +58,10 @@ struct espudp_dev {
 	struct espudp_sock __rcu *sock6;
 	struct espudp_queue __percpu *rxq;
 	struct espudp_queue __percpu *txq;
+	u32 flows[ESPUDP_FLOWS];
 	struct rhashtable spis;
 	struct espudp_select select;
+	struct espudp_pools pools;
 	struct espudp_stats __percpu *stats;
 	struct espudp_unknown_ring __percpu *unknown;
 
@@ -62,6 +75,7 @@ struct espudp_dev {
 	u8 ttl;
 	u8 pmtu_discovery;
 	u8 on_socket_loss;
+	u8 nat_scope;
 	u32 replay_window;
 
 	struct mutex lock;
@@ -77,6 +91,7 @@ struct espudp_dev {
 	unsigned long err_second;	/* ICMP errors looked at, and when */
 	atomic_t err_count;
 	struct work_struct reap_work;
+	struct work_struct renew_work;
 	struct delayed_work sock_work;
 	struct list_head list;	/* all devices, for namespace exit */
 };

@@ -36,13 +36,13 @@ static int encap_one(struct espudp_sock *es, struct sk_buff *skb)
 {
 	struct espudp_dev *edev = es->edev;
 	unsigned int len = skb->len - sizeof(struct udphdr);
-	__be32 *spi;
+	__be32 _spi = 0, *spi;
 
-	if (!pskb_may_pull(skb, sizeof(struct udphdr) + min_t(unsigned int, len, 4))) {
+	spi = skb_header_pointer(skb, sizeof(struct udphdr), min_t(unsigned int, len, 4), &_spi);
+	if (unlikely(!spi)) {
 		drop_rx(edev, skb, ESPUDP_DROP_RX_NOMEM);
 		return 0;
 	}
-	spi = (__be32 *)(skb->data + sizeof(struct udphdr));
 	if (len == 1 && *(u8 *)spi == 0xff) {
 		struct espudp_stats *s = this_cpu_ptr(edev->stats);
 

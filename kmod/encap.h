@@ -5,6 +5,7 @@
 #include <net/dst.h>
 #include <net/sock.h>
 #include "compat.h"
+#include "peer.h"
 #include "sa.h"
 
 /**
@@ -47,8 +48,13 @@ static inline unsigned int espudp_encap_hlen(u8 family)
 static inline u32 espudp_encap_inner_max(const struct espudp_path *path,
 					 const struct espudp_sa *sa)
 {
-	return espudp_aead_inner_max(&sa->aead,
-				     path->mtu - espudp_encap_hlen(path->family));
+	unsigned int hlen = espudp_encap_hlen(path->family);
+	u32 max = espudp_aead_inner_max(&sa->aead, path->mtu - hlen);
+
+	/* In transport mode the inner IP header becomes the outer one. */
+	if (max && sa->peer->mode == ESPUDP_MODE_TRANSPORT)
+		max += hlen - sizeof(struct udphdr);
+	return max;
 }
 
 #endif

@@ -145,6 +145,7 @@ bool espudp_select_parse(struct sk_buff *skb, bool out, struct espudp_flow *flow
 	}
 	if (!off)
 		return false;
+	flow->upper = off;
 	if (flow->frag || !has_ports(flow->proto))
 		return true;
 
@@ -169,9 +170,23 @@ static bool addr_within(u8 family, const struct in6_addr *a, const struct in6_ad
 	return ipv6_addr_cmp(a, &range[0]) >= 0 && ipv6_addr_cmp(a, &range[1]) <= 0;
 }
 
+/* In transport mode a selector's addresses mean the two ends, wherever they are
+ * by now, and so the packet's; what it says of protocol and ports counts.
+ */
+static bool sel_addrs(const struct espudp_peer *peer, const struct espudp_sel *sel,
+		      const struct espudp_flow *flow)
+{
+	if (sel->family != flow->family)
+		return false;
+	return peer->mode == ESPUDP_MODE_TRANSPORT ||
+	       (addr_within(flow->family, &flow->remote, sel->remote) &&
+		addr_within(flow->family, &flow->local, sel->local));
+}
+
 /**
- * espudp_select_match() - may a peer send this packet? (RFC 4301 section 5.2)
- * @peer: owner of the SA that brought it
+ * espudp_select_match() - do a peer's selectors cover this packet?
+ * @peer: owner of the SA that brought it (RFC 4301 section 5.2), or that has the
+ *	virtual address it goes to
  * @flow: the inner packet
  *
  * Context: RCU read side.
@@ -187,9 +202,7 @@ int espudp_select_match(const struct espudp_peer *peer, const struct espudp_flow
 		const struct espudp_sel *sel = &sels->sel[i];
 		int m;
 
-		if (sel->family != flow->family ||
-		    !addr_within(flow->family, &flow->remote, sel->remote) ||
-		    !addr_within(flow->family, &flow->local, sel->local))
+		if (!sel_addrs(peer, sel, flow))
 			continue;
 		m = espudp_flow_upper(flow, sel->proto, sel->lport, sel->rport);
 		if (m > 0)

@@ -18,6 +18,7 @@ enum espudp_limits {
 	ESPUDP_BLOCK_MAX	= 16,
 	ESPUDP_BATCH_SEGS	= 64,		/* ESP packets in one outer skb */
 	ESPUDP_RXQ_LEN		= 2048,		/* datagrams per CPU */
+	ESPUDP_FLOWS		= 256,		/* told apart on transmit */
 	ESPUDP_TXQ_BYTES	= 16 << 20,	/* per CPU */
 	ESPUDP_PEER_BYTES	= 4 << 20,	/* queued per peer */
 	ESPUDP_HOPS_MAX		= 4,		/* devices nested in one packet */
@@ -28,6 +29,7 @@ enum espudp_limits {
 	ESPUDP_FAIL_THRESHOLD	= 100,		/* failures that make an event */
 	ESPUDP_SOCKET_CHECK	= 2,		/* seconds between looks at adopted sockets */
 	ESPUDP_ICMP_RATE	= 100,		/* errors looked at in a second */
+	ESPUDP_SILENT		= 30,		/* seconds until a peer may lose its address */
 	ESPUDP_SEQ_EARLY	= 1 << 20,	/* sequence numbers left at the first warning */
 };
 

@@ -13,31 +13,49 @@
 
 #define CHUNK_ORDER	3
 #define CHUNK_SIZE	(PAGE_SIZE << CHUNK_ORDER)
-#define CHUNKS		32
+#define CHUNKS		128	/* 4 MiB, if so much is in others' hands at a time */
+#define LOOK_AHEAD	4
 
 struct mem_ring {
 	struct page *chunk[CHUNKS];
+	unsigned int n;
 	unsigned int cur;
 	unsigned int used;	/* octets cut from the current chunk */
 };
 
-static DEFINE_PER_CPU(struct mem_ring, mem_rings);
+static DEFINE_PER_CPU(struct mem_ring [ESPUDP_MEM_USES], mem_rings);
 
+static bool chunk_idle(const struct page *page)
+{
+	return page_ref_count(page) == 1 && !page_is_pfmemalloc(page);
+}
+
+/* Goes on to a chunk that nobody uses. If the next ones are all in use the ring
+ * grows, and when it may not any more, lets go of one.
+ */
 static bool ring_advance(struct mem_ring *r)
 {
-	unsigned int next = (r->cur + 1) % CHUNKS;
-	struct page *page = r->chunk[next];
+	unsigned int next = r->n ? (r->cur + 1) % r->n : 0;
+	struct page *fresh;
+	unsigned int i;
 
-	if (!page || page_ref_count(page) != 1 || page_is_pfmemalloc(page)) {
-		struct page *fresh = alloc_pages(GFP_ATOMIC | __GFP_COMP |
-						 __GFP_NOWARN, CHUNK_ORDER);
+	for (i = 0; i < min(r->n, LOOK_AHEAD); i++) {
+		unsigned int at = (next + i) % r->n;
 
-		if (!fresh)
-			return false;
-		if (page)
-			put_page(page);
-		r->chunk[next] = fresh;
+		if (chunk_idle(r->chunk[at])) {
+			swap(r->chunk[at], r->chunk[next]);
+			goto found;
+		}
 	}
+	fresh = alloc_pages(GFP_ATOMIC | __GFP_COMP | __GFP_NOWARN, CHUNK_ORDER);
+	if (!fresh)
+		return false;
+	if (r->n == CHUNKS)
+		put_page(r->chunk[next]);
+	else if (r->n++)
+		r->chunk[r->n - 1] = r->chunk[next];
+	r->chunk[next] = fresh;
+found:
 	r->cur = next;
 	r->used = 0;
 	return true;
@@ -45,9 +63,10 @@ static bool ring_advance(struct mem_ring *r)
 
 /**
  * espudp_mem_get() - get a piece of packet memory
+ * @use: pieces of different uses come back after different times
  * @len: octets
- * @align: alignment, a power of two; pieces cut one after the other with
- *	sizes that keep it are contiguous while they are of one chunk
+ * @align: alignment, a power of two; pieces cut for transmission one after the
+ *	other with sizes that keep it are contiguous while they are of one chunk
  *
  * The memory is contiguous, in the direct map, and not cleared. It is a page
  * reference, so it may become an skb's head or frag, which then frees it.
@@ -55,9 +74,9 @@ static bool ring_advance(struct mem_ring *r)
  *
  * Return: the piece, or NULL.
  */
-void *espudp_mem_get(unsigned int len, unsigned int align)
+void *espudp_mem_get(enum espudp_mem_use use, unsigned int len, unsigned int align)
 {
-	struct mem_ring *r = this_cpu_ptr(&mem_rings);
+	struct mem_ring *r = this_cpu_ptr(&mem_rings[use]);
 	struct page *page;
 	unsigned int at;
 
@@ -70,7 +89,10 @@ void *espudp_mem_get(unsigned int len, unsigned int align)
 	}
 
 	at = ALIGN(r->used, align);
-	if (!r->chunk[r->cur] || at + len > CHUNK_SIZE) {
+	/* Ciphers walk a packet page by page, and each step costs. */
+	if (use == ESPUDP_MEM_RX && len <= PAGE_SIZE && offset_in_page(at) + len > PAGE_SIZE)
+		at = PAGE_ALIGN(at);
+	if (unlikely(!r->n || at + len > CHUNK_SIZE)) {
 		if (!ring_advance(r))
 			return NULL;
 		at = 0;
@@ -97,14 +119,15 @@ void espudp_mem_put(void *p)
  */
 void espudp_mem_exit(void)
 {
-	unsigned int i;
+	unsigned int use;
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
-		struct mem_ring *r = per_cpu_ptr(&mem_rings, cpu);
+		for (use = 0; use < ESPUDP_MEM_USES; use++) {
+			struct mem_ring *r = per_cpu_ptr(&mem_rings[use], cpu);
 
-		for (i = 0; i < CHUNKS; i++)
-			if (r->chunk[i])
-				put_page(r->chunk[i]);
+			while (r->n)
+				put_page(r->chunk[--r->n]);
+		}
 	}
 }

@@ -4,7 +4,9 @@
 
 #include <linux/types.h>
 
-void *espudp_mem_get(unsigned int len, unsigned int align);
+enum espudp_mem_use { ESPUDP_MEM_TX, ESPUDP_MEM_RX, ESPUDP_MEM_USES };
+
+void *espudp_mem_get(enum espudp_mem_use use, unsigned int len, unsigned int align);
 void espudp_mem_put(void *p);
 void espudp_mem_exit(void);
 

@@ -18,7 +18,14 @@ static const struct espudp_netlink_nest dev_set_nest = {
 	.policy = espudp_dev_nl_policy,
 	.max = ARRAY_SIZE(espudp_dev_nl_policy) - 1,
 	.readonly = DEV_READONLY,
-	.takes = BIT_ULL(ESPUDP_A_DEV_FOREIGN_NETNS + 1) - 1 - DEV_READONLY,
+	.takes = BIT_ULL(ESPUDP_A_DEV_POOL + 1) - 1 - DEV_READONLY,
+};
+
+static const struct espudp_netlink_nest pool_nest = {
+	.policy = espudp_pool_nl_policy,
+	.max = ARRAY_SIZE(espudp_pool_nl_policy) - 1,
+	.readonly = BIT_ULL(ESPUDP_A_POOL_USED),
+	.takes = BIT_ULL(ESPUDP_A_POOL_ADDRESS) | BIT_ULL(ESPUDP_A_POOL_PREFIX_LEN),
 };
 
 static const struct espudp_netlink_nest attach_nest = {
@@ -63,6 +70,28 @@ static int put_sockets(struct sk_buff *msg, const struct espudp_dev *edev)
 	return es6 && es6 != es4 ? put_socket(msg, es6) : 0;
 }
 
+static int put_pools(struct sk_buff *msg, const struct espudp_dev *edev)
+{
+	struct nlattr *nest;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		const struct espudp_pool *pool = &edev->pools.pool[i];
+
+		if (!pool->plen)
+			continue;
+		nest = nla_nest_start(msg, ESPUDP_A_DEV_POOL);
+		if (!nest ||
+		    nla_put(msg, ESPUDP_A_POOL_ADDRESS, espudp_addr_len(pool->family),
+			    &pool->addr) ||
+		    nla_put_u8(msg, ESPUDP_A_POOL_PREFIX_LEN, pool->plen) ||
+		    nla_put_u32(msg, ESPUDP_A_POOL_USED, pool->used))
+			return -EMSGSIZE;
+		nla_nest_end(msg, nest);
+	}
+	return 0;
+}
+
 static int put_settings(struct sk_buff *msg, const struct espudp_dev *edev, bool all)
 {
 	if (all && (nla_put_u16(msg, ESPUDP_A_DEV_PORT, edev->port) ||
@@ -77,9 +106,10 @@ static int put_settings(struct sk_buff *msg, const struct espudp_dev *edev, bool
 	    nla_put_u8(msg, ESPUDP_A_DEV_TTL, edev->ttl) ||
 	    nla_put_u8(msg, ESPUDP_A_DEV_PMTU_DISCOVERY, edev->pmtu_discovery) ||
 	    nla_put_u8(msg, ESPUDP_A_DEV_ON_SOCKET_LOSS, edev->on_socket_loss) ||
-	    nla_put_u32(msg, ESPUDP_A_DEV_REPLAY_WINDOW, edev->replay_window))
+	    nla_put_u32(msg, ESPUDP_A_DEV_REPLAY_WINDOW, edev->replay_window) ||
+	    nla_put_u8(msg, ESPUDP_A_DEV_NAT_SCOPE, edev->nat_scope))
 		return -EMSGSIZE;
-	return 0;
+	return all ? put_pools(msg, edev) : 0;
 }
 
 static int put_dev(struct sk_buff *msg, u32 portid, u32 seq, struct netlink_callback *cb,
@@ -221,7 +251,8 @@ static int dev_check(struct espudp_dev *edev, struct sk_buff *req, struct nlattr
 		     struct netlink_ext_ack *extack)
 {
 	static const int creator[] = {
-		ESPUDP_A_DEV_PORT, ESPUDP_A_DEV_FWMARK, ESPUDP_A_DEV_BOUND_IFINDEX
+		ESPUDP_A_DEV_PORT, ESPUDP_A_DEV_FWMARK, ESPUDP_A_DEV_BOUND_IFINDEX,
+		ESPUDP_A_DEV_POOL
 	};
 	const struct nlattr *port = tb[ESPUDP_A_DEV_PORT];
 	int i, err;
@@ -259,6 +290,53 @@ static void set_u32(u32 *field, const struct nlattr *attr)
 		WRITE_ONCE(*field, nla_get_u32(attr));
 }
 
+static int set_pool(struct espudp_dev *edev, const struct nlattr *nest,
+		    struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[ARRAY_SIZE(espudp_pool_nl_policy)];
+	struct in6_addr addr;
+	u8 family, plen = 0;
+	int err;
+
+	err = espudp_netlink_parse(tb, nest, &pool_nest, extack);
+	if (err)
+		return err;
+	if (!tb[ESPUDP_A_POOL_ADDRESS])
+		return espudp_netlink_missing(extack, nest, ESPUDP_A_POOL_ADDRESS,
+					      "the pool's address is missing");
+	err = espudp_netlink_get_addr(tb[ESPUDP_A_POOL_ADDRESS], &addr, &family, extack);
+	if (err)
+		return err;
+	if (tb[ESPUDP_A_POOL_PREFIX_LEN])
+		plen = nla_get_u8(tb[ESPUDP_A_POOL_PREFIX_LEN]);
+	err = espudp_pool_set(edev, family, &addr, plen, extack);
+	if (err)
+		NL_SET_BAD_ATTR(extack, nest);
+	return err;
+}
+
+/* The only settings that may be refused by what there is. */
+static int set_pools(struct espudp_dev *edev, const struct nlattr *dev,
+		     struct netlink_ext_ack *extack)
+{
+	const struct nlattr *attr;
+	int rem, err, n = 0;
+
+	nla_for_each_nested(attr, dev, rem)
+		n += nla_type(attr) == ESPUDP_A_DEV_POOL;
+	if (n > 1)
+		return espudp_netlink_refuse(extack, dev, -EINVAL,
+					     "one pool in a request, so that it is all or nothing");
+	nla_for_each_nested(attr, dev, rem) {
+		if (nla_type(attr) != ESPUDP_A_DEV_POOL)
+			continue;
+		err = set_pool(edev, attr, extack);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 int espudp_nl_dev_set_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nlattr *tb[ARRAY_SIZE(espudp_dev_nl_policy)];
@@ -274,6 +352,8 @@ int espudp_nl_dev_set_doit(struct sk_buff *skb, struct genl_info *info)
 					     "settings are missing");
 	if (!err)
 		err = dev_check(edev, skb, tb, info->extack);
+	if (!err)
+		err = set_pools(edev, info->attrs[ESPUDP_A_DEV], info->extack);
 	if (err)
 		return espudp_netlink_end(info, edev, err);
 
@@ -289,6 +369,7 @@ int espudp_nl_dev_set_doit(struct sk_buff *skb, struct genl_info *info)
 	set_u8(&edev->ttl, tb[ESPUDP_A_DEV_TTL]);
 	set_u8(&edev->pmtu_discovery, tb[ESPUDP_A_DEV_PMTU_DISCOVERY]);
 	set_u8(&edev->on_socket_loss, tb[ESPUDP_A_DEV_ON_SOCKET_LOSS]);
+	set_u8(&edev->nat_scope, tb[ESPUDP_A_DEV_NAT_SCOPE]);
 	edev->generation++;
 	espudp_dev_reset_routes(edev);
 	return espudp_netlink_end(info, edev, 0);

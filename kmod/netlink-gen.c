@@ -11,7 +11,7 @@
 #include <uapi/linux/espudp.h>
 
 /* Common nested types */
-const struct nla_policy espudp_dev_nl_policy[ESPUDP_A_DEV_FOREIGN_NETNS + 1] = {
+const struct nla_policy espudp_dev_nl_policy[ESPUDP_A_DEV_POOL + 1] = {
 	[ESPUDP_A_DEV_PORT] = { .type = NLA_U16, },
 	[ESPUDP_A_DEV_FWMARK] = { .type = NLA_U32, },
 	[ESPUDP_A_DEV_BOUND_IFINDEX] = { .type = NLA_U32, },
@@ -29,14 +29,16 @@ const struct nla_policy espudp_dev_nl_policy[ESPUDP_A_DEV_FOREIGN_NETNS + 1] = {
 	[ESPUDP_A_DEV_STATS] = NLA_POLICY_NESTED(espudp_stats_nl_policy),
 	[ESPUDP_A_DEV_UNKNOWN_SPI] = NLA_POLICY_NESTED(espudp_unknown_spi_nl_policy),
 	[ESPUDP_A_DEV_FOREIGN_NETNS] = { .type = NLA_FLAG, },
+	[ESPUDP_A_DEV_NAT_SCOPE] = NLA_POLICY_MAX(NLA_U8, 2),
+	[ESPUDP_A_DEV_POOL] = NLA_POLICY_NESTED(espudp_pool_nl_policy),
 };
 
 const struct nla_policy espudp_drop_count_nl_policy[ESPUDP_A_DROP_COUNT + 1] = {
-	[ESPUDP_A_DROP_REASON] = NLA_POLICY_MAX(NLA_U32, 39),
+	[ESPUDP_A_DROP_REASON] = NLA_POLICY_MAX(NLA_U32, 42),
 	[ESPUDP_A_DROP_COUNT] = { .type = NLA_U64, },
 };
 
-const struct nla_policy espudp_peer_nl_policy[ESPUDP_A_PEER_STATS + 1] = {
+const struct nla_policy espudp_peer_nl_policy[ESPUDP_A_PEER_TAKE_OVER + 1] = {
 	[ESPUDP_A_PEER_ID] = { .type = NLA_U32, },
 	[ESPUDP_A_PEER_NAME] = { .type = NLA_NUL_STRING, .len = 63, },
 	[ESPUDP_A_PEER_COOKIE] = { .type = NLA_U64, },
@@ -59,6 +61,15 @@ const struct nla_policy espudp_peer_nl_policy[ESPUDP_A_PEER_STATS + 1] = {
 	[ESPUDP_A_PEER_LAST_RX] = { .type = NLA_U64, },
 	[ESPUDP_A_PEER_LAST_TX] = { .type = NLA_U64, },
 	[ESPUDP_A_PEER_STATS] = NLA_POLICY_NESTED(espudp_stats_nl_policy),
+	[ESPUDP_A_PEER_ROLE] = NLA_POLICY_MAX(NLA_U8, 2),
+	[ESPUDP_A_PEER_VIRTUAL] = { .type = NLA_BINARY, },
+	[ESPUDP_A_PEER_TAKE_OVER] = { .type = NLA_U32, },
+};
+
+const struct nla_policy espudp_pool_nl_policy[ESPUDP_A_POOL_USED + 1] = {
+	[ESPUDP_A_POOL_ADDRESS] = { .type = NLA_BINARY, },
+	[ESPUDP_A_POOL_PREFIX_LEN] = { .type = NLA_U8, },
+	[ESPUDP_A_POOL_USED] = { .type = NLA_U32, },
 };
 
 const struct nla_policy espudp_reserve_nl_policy[ESPUDP_A_RESERVE_SPI + 1] = {
@@ -69,7 +80,7 @@ const struct nla_policy espudp_reserve_nl_policy[ESPUDP_A_RESERVE_SPI + 1] = {
 	[ESPUDP_A_RESERVE_SPI] = { .type = NLA_U32, },
 };
 
-const struct nla_policy espudp_sa_nl_policy[ESPUDP_A_SA_DRIVER + 1] = {
+const struct nla_policy espudp_sa_nl_policy[ESPUDP_A_SA_OA_REMOTE + 1] = {
 	[ESPUDP_A_SA_SPI] = { .type = NLA_U32, },
 	[ESPUDP_A_SA_DIR] = NLA_POLICY_MAX(NLA_U8, 1),
 	[ESPUDP_A_SA_PEER] = { .type = NLA_U32, },
@@ -96,6 +107,8 @@ const struct nla_policy espudp_sa_nl_policy[ESPUDP_A_SA_DRIVER + 1] = {
 	[ESPUDP_A_SA_LAST_USED] = { .type = NLA_U64, },
 	[ESPUDP_A_SA_STATS] = NLA_POLICY_NESTED(espudp_stats_nl_policy),
 	[ESPUDP_A_SA_DRIVER] = { .type = NLA_NUL_STRING, },
+	[ESPUDP_A_SA_OA_LOCAL] = { .type = NLA_BINARY, },
+	[ESPUDP_A_SA_OA_REMOTE] = { .type = NLA_BINARY, },
 };
 
 const struct nla_policy espudp_selector_nl_policy[ESPUDP_A_SELECTOR_PRIORITY + 1] = {

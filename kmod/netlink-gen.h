@@ -12,11 +12,12 @@
 #include <uapi/linux/espudp.h>
 
 /* Common nested types */
-extern const struct nla_policy espudp_dev_nl_policy[ESPUDP_A_DEV_FOREIGN_NETNS + 1];
+extern const struct nla_policy espudp_dev_nl_policy[ESPUDP_A_DEV_POOL + 1];
 extern const struct nla_policy espudp_drop_count_nl_policy[ESPUDP_A_DROP_COUNT + 1];
-extern const struct nla_policy espudp_peer_nl_policy[ESPUDP_A_PEER_STATS + 1];
+extern const struct nla_policy espudp_peer_nl_policy[ESPUDP_A_PEER_TAKE_OVER + 1];
+extern const struct nla_policy espudp_pool_nl_policy[ESPUDP_A_POOL_USED + 1];
 extern const struct nla_policy espudp_reserve_nl_policy[ESPUDP_A_RESERVE_SPI + 1];
-extern const struct nla_policy espudp_sa_nl_policy[ESPUDP_A_SA_DRIVER + 1];
+extern const struct nla_policy espudp_sa_nl_policy[ESPUDP_A_SA_OA_REMOTE + 1];
 extern const struct nla_policy espudp_selector_nl_policy[ESPUDP_A_SELECTOR_PRIORITY + 1];
 extern const struct nla_policy espudp_socket_nl_policy[ESPUDP_A_SOCKET_IPV6 + 1];
 extern const struct nla_policy espudp_stats_nl_policy[ESPUDP_A_STATS_DROP + 1];

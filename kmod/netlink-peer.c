@@ -17,7 +17,7 @@ static const struct espudp_netlink_nest set_nest = {
 	.policy = espudp_peer_nl_policy,
 	.max = ARRAY_SIZE(espudp_peer_nl_policy) - 1,
 	.readonly = PEER_READONLY,
-	.takes = BIT_ULL(ESPUDP_A_PEER_STATS + 1) - 1 - PEER_READONLY,
+	.takes = BIT_ULL(ESPUDP_A_PEER_TAKE_OVER + 1) - 1 - PEER_READONLY,
 };
 
 static const struct espudp_netlink_nest id_nest = {
@@ -37,12 +37,18 @@ static const struct espudp_netlink_nest selector_nest = {
  * struct peer_change - what a request asks for, checked
  * @sels: new selectors, ours until they are in force
  * @set_sels: selectors change, to none if @sels is NULL
- * @ep: new outer addresses
+ * @ep: outer addresses, the new ones where they change
  * @set_ep: they change
+ * @virt: virtual address that the caller chose
+ * @virt_family: its family, 0 if there is no choice
+ * @no_virt: the caller wants none
  */
 struct peer_change {
 	struct espudp_sels *sels;
 	struct espudp_endpoint ep;
+	struct in6_addr virt;
+	u8 virt_family;
+	bool no_virt;
 	bool set_sels;
 	bool set_ep;
 };
@@ -65,8 +71,17 @@ struct espudp_peer *espudp_netlink_peer(struct espudp_dev *edev, const struct nl
 	return peer;
 }
 
-static int get_addr(const struct nlattr *attr, struct in6_addr *addr, u8 *family,
-		    struct netlink_ext_ack *extack)
+/**
+ * espudp_netlink_get_addr() - read an address
+ * @attr: attribute
+ * @addr: set; IPv4 in the first word
+ * @family: set
+ * @extack: told why not
+ *
+ * Return: 0 or -EINVAL.
+ */
+int espudp_netlink_get_addr(const struct nlattr *attr, struct in6_addr *addr, u8 *family,
+			    struct netlink_ext_ack *extack)
 {
 	if (nla_len(attr) != sizeof(struct in_addr) && nla_len(attr) != sizeof(*addr))
 		return espudp_netlink_refuse(extack, attr, -EINVAL,
@@ -85,7 +100,7 @@ static bool any_addr(u8 family, const struct in6_addr *addr)
 static int get_host(const struct nlattr *attr, struct in6_addr *addr, u8 *family,
 		    struct netlink_ext_ack *extack)
 {
-	int err = get_addr(attr, addr, family, extack);
+	int err = espudp_netlink_get_addr(attr, addr, family, extack);
 	bool bad;
 
 	if (err)
@@ -168,6 +183,15 @@ int espudp_netlink_get_endpoint(const struct espudp_peer *peer, struct espudp_en
 	return 0;
 }
 
+static int check_remote(const struct espudp_dev *edev, const struct espudp_endpoint *ep,
+			const struct nlattr *attr, struct netlink_ext_ack *extack)
+{
+	if (ep->has_remote && espudp_pool_covers(edev, ep->family, &ep->remote))
+		return espudp_netlink_refuse(extack, attr, -EADDRINUSE,
+					     "the outer address is one of the device's virtual addresses");
+	return 0;
+}
+
 static int get_range(struct nlattr **tb, int from, const struct nlattr *nest,
 		     struct in6_addr *range, u8 *family, struct netlink_ext_ack *extack)
 {
@@ -178,7 +202,7 @@ static int get_range(struct nlattr **tb, int from, const struct nlattr *nest,
 		if (!tb[from + i])
 			return espudp_netlink_missing(extack, nest, from + i,
 						      "a selector needs both ends of the local and of the remote range");
-		err = get_addr(tb[from + i], &range[i], &f, extack);
+		err = espudp_netlink_get_addr(tb[from + i], &range[i], &f, extack);
 		if (err)
 			return err;
 		if (*family && f != *family)
@@ -268,25 +292,97 @@ static int get_selectors(const struct nlattr *nest, struct espudp_sels **out,
 	return 0;
 }
 
-/* Checks all that can be checked without changing anything. */
-static int check(struct espudp_peer *peer, struct nlattr **tb, const struct nlattr *nest,
-		 struct peer_change *c, struct netlink_ext_ack *extack)
+static u8 get_u8(const struct nlattr *attr, u8 otherwise)
 {
-	const struct nlattr *mode = tb[ESPUDP_A_PEER_MODE];
+	return attr ? nla_get_u8(attr) : otherwise;
+}
+
+/* The counterpart of AssumeUDPEncapsulationContextOnSendRule. What is not known
+ * counts as no NAT.
+ */
+static int check_nat_scope(const struct espudp_dev *edev, const struct espudp_peer *peer,
+			   struct nlattr **tb, struct netlink_ext_ack *extack)
+{
+	u8 role = get_u8(tb[ESPUDP_A_PEER_ROLE], peer ? peer->role : 0);
+	bool here = get_u8(tb[ESPUDP_A_PEER_NAT_LOCAL], peer ? peer->nat_local : 0) ==
+		    ESPUDP_NAT_YES;
+	bool there = get_u8(tb[ESPUDP_A_PEER_NAT_REMOTE], peer ? peer->nat_remote : 0) ==
+		     ESPUDP_NAT_YES;
+	const struct nlattr *attr = tb[ESPUDP_A_PEER_NAT_LOCAL] ?: tb[ESPUDP_A_PEER_NAT_REMOTE] ?:
+				    tb[ESPUDP_A_PEER_ROLE];
+
+	if (!attr)
+		return 0;
+	if (edev->nat_scope == ESPUDP_NAT_SCOPE_NO_RESPONDER &&
+	    ((role != ESPUDP_ROLE_INITIATOR && role != ESPUDP_ROLE_UNKNOWN && here) ||
+	     (role == ESPUDP_ROLE_INITIATOR && there) || (here && there)))
+		return espudp_netlink_refuse(extack, attr, -EACCES,
+					     "nat-scope no-responder (0): the responder is behind a NAT");
+	if (edev->nat_scope != ESPUDP_NAT_SCOPE_BOTH && here && there)
+		return espudp_netlink_refuse(extack, attr, -EACCES,
+					     "nat-scope responder (1): both ends are behind NATs");
+	return 0;
+}
+
+/* What a peer's mode, which is for good, allows. */
+static int check_mode(const struct espudp_peer *peer, struct nlattr **tb, const struct nlattr *nest,
+		      struct peer_change *c, struct netlink_ext_ack *extack)
+{
+	const struct nlattr *virt = tb[ESPUDP_A_PEER_VIRTUAL], *from = tb[ESPUDP_A_PEER_TAKE_OVER];
+	u8 mode = get_u8(tb[ESPUDP_A_PEER_MODE], peer ? peer->mode : ESPUDP_MODE_TUNNEL);
 	int err;
 
-	if (mode && nla_get_u8(mode) != ESPUDP_MODE_TUNNEL)
-		return espudp_netlink_refuse(extack, mode, -EOPNOTSUPP,
-					     "transport mode is not implemented yet; use tunnel");
-	if (!peer || tb[ESPUDP_A_PEER_LOCAL] || tb[ESPUDP_A_PEER_REMOTE] ||
-	    tb[ESPUDP_A_PEER_REMOTE_PORT]) {
-		c->set_ep = true;
-		err = espudp_netlink_get_endpoint(peer, &c->ep, tb[ESPUDP_A_PEER_LOCAL],
-						  tb[ESPUDP_A_PEER_REMOTE],
-						  tb[ESPUDP_A_PEER_REMOTE_PORT], extack);
-		if (err)
-			return err;
-	}
+	if (peer && mode != peer->mode)
+		return espudp_netlink_refuse(extack, tb[ESPUDP_A_PEER_MODE], -EBUSY,
+					     "a peer keeps its mode; make another");
+	if (mode == ESPUDP_MODE_TRANSPORT && tb[ESPUDP_A_PEER_TFC] &&
+	    nla_get_u16(tb[ESPUDP_A_PEER_TFC]))
+		return espudp_netlink_refuse(extack, tb[ESPUDP_A_PEER_TFC], -EINVAL,
+					     "traffic flow confidentiality padding needs tunnel mode (RFC 4303 section 2.7)");
+	if (mode == ESPUDP_MODE_TRANSPORT && !peer && !c->ep.has_remote)
+		return espudp_netlink_missing(extack, nest, ESPUDP_A_PEER_REMOTE,
+					      "transport mode needs the peer's outer address");
+	if (!virt && !from)
+		return 0;
+	if (mode != ESPUDP_MODE_TRANSPORT)
+		return espudp_netlink_refuse(extack, virt ?: from, -EINVAL,
+					     "virtual addresses are for transport mode");
+	if (peer)
+		return espudp_netlink_refuse(extack, virt ?: from, -EBUSY,
+					     "a peer keeps its virtual address; make another");
+	if (from)
+		return virt ? espudp_netlink_refuse(extack, virt, -EINVAL,
+						    "a virtual address is chosen or taken over, not both") : 0;
+	err = get_host(virt, &c->virt, &c->virt_family, extack);
+	if (err)
+		return err;
+	c->no_virt = any_addr(c->virt_family, &c->virt);
+	if (c->virt_family != c->ep.family && !c->no_virt)
+		return espudp_netlink_refuse(extack, virt, -EINVAL,
+					     "virtual and outer address are of different families");
+	return 0;
+}
+
+/* Checks all that can be checked without changing anything. */
+static int check(struct espudp_dev *edev, struct espudp_peer *peer, struct nlattr **tb,
+		 const struct nlattr *nest, struct peer_change *c,
+		 struct netlink_ext_ack *extack)
+{
+	int err;
+
+	c->set_ep = !peer || tb[ESPUDP_A_PEER_LOCAL] || tb[ESPUDP_A_PEER_REMOTE] ||
+		    tb[ESPUDP_A_PEER_REMOTE_PORT];
+	err = espudp_netlink_get_endpoint(peer, &c->ep, tb[ESPUDP_A_PEER_LOCAL],
+					  tb[ESPUDP_A_PEER_REMOTE],
+					  tb[ESPUDP_A_PEER_REMOTE_PORT], extack);
+	if (!err && tb[ESPUDP_A_PEER_REMOTE])
+		err = check_remote(edev, &c->ep, tb[ESPUDP_A_PEER_REMOTE], extack);
+	if (!err)
+		err = check_mode(peer, tb, nest, c, extack);
+	if (!err)
+		err = check_nat_scope(edev, peer, tb, extack);
+	if (err)
+		return err;
 	if (tb[ESPUDP_A_PEER_SELECTOR] && tb[ESPUDP_A_PEER_NO_SELECTORS])
 		return espudp_netlink_refuse(extack, tb[ESPUDP_A_PEER_NO_SELECTORS], -EINVAL,
 					     "selectors are given and taken away at once");
@@ -327,7 +423,7 @@ static int change(struct espudp_peer *peer, struct peer_change *c, struct nlattr
 			return -ENOMEM;
 	}
 	if (c->set_sels) {
-		err = espudp_select_set(&peer->edev->select, peer, c->sels, extack);
+		err = espudp_select_set(&peer->edev->select, peer, c->sels, &c->ep, extack);
 		if (err) {
 			if (err != -ENOMEM)
 				NL_SET_BAD_ATTR(extack, tb[ESPUDP_A_PEER_SELECTOR]);
@@ -335,6 +431,12 @@ static int change(struct espudp_peer *peer, struct peer_change *c, struct nlattr
 			return err;
 		}
 		c->sels = NULL;
+	} else if (ep) {
+		err = espudp_peer_renew(peer, ep, extack);
+		if (err) {
+			kfree(ep);
+			return err;
+		}
 	}
 	if (ep)
 		espudp_peer_set_endpoint(peer, ep);
@@ -343,6 +445,7 @@ static int change(struct espudp_peer *peer, struct peer_change *c, struct nlattr
 	if (tb[ESPUDP_A_PEER_COOKIE])
 		WRITE_ONCE(peer->cookie, nla_get_u64(tb[ESPUDP_A_PEER_COOKIE]));
 	set_u8(&peer->roaming, tb[ESPUDP_A_PEER_ROAMING]);
+	set_u8(&peer->role, tb[ESPUDP_A_PEER_ROLE]);
 	set_u8(&peer->nat_local, tb[ESPUDP_A_PEER_NAT_LOCAL]);
 	set_u8(&peer->nat_remote, tb[ESPUDP_A_PEER_NAT_REMOTE]);
 	if (tb[ESPUDP_A_PEER_TFC])
@@ -379,13 +482,47 @@ full:
 	return -EMSGSIZE;
 }
 
+/* A new peer's mode and virtual address. */
+static int set_mode(struct espudp_peer *peer, struct peer_change *c, struct nlattr **tb,
+		    struct espudp_peer **loser, struct netlink_ext_ack *extack)
+{
+	const struct nlattr *virt = tb[ESPUDP_A_PEER_VIRTUAL], *from = tb[ESPUDP_A_PEER_TAKE_OVER];
+	struct espudp_dev *edev = peer->edev;
+	struct espudp_peer *old;
+	char name[ESPUDP_NAME_LEN] = "";
+	int err;
+
+	peer->mode = get_u8(tb[ESPUDP_A_PEER_MODE], ESPUDP_MODE_TUNNEL);
+	if (peer->mode != ESPUDP_MODE_TRANSPORT || c->no_virt)
+		return 0;
+	if (!edev->pools.pool[c->ep.family == AF_INET6].plen)
+		return virt || from ? espudp_netlink_refuse(extack, virt ?: from, -EINVAL,
+				"the device has no pool of this family") : 0;
+	if (from) {
+		old = espudp_netlink_peer(edev, from, extack);
+		if (IS_ERR(old))
+			return PTR_ERR(old);
+		if (old->virt_family != c->ep.family || old->virt_lost)
+			return espudp_netlink_refuse(extack, from, -EINVAL,
+						     "that peer has no virtual address to take over");
+		*loser = old;
+	}
+	if (tb[ESPUDP_A_PEER_NAME])
+		nla_strscpy(name, tb[ESPUDP_A_PEER_NAME], sizeof(name));
+	err = espudp_pool_get(peer, c->ep.family, virt ? &c->virt : NULL, loser, name,
+			      &c->ep.remote, extack);
+	if (err && virt)
+		NL_SET_BAD_ATTR(extack, virt);
+	return err;
+}
+
 static int peer_new(struct espudp_dev *edev, struct genl_info *info)
 {
 	struct nlattr *tb[ARRAY_SIZE(espudp_peer_nl_policy)];
 	const struct nlattr *nest = info->attrs[ESPUDP_A_PEER];
 	struct netlink_ext_ack *extack = info->extack;
 	struct peer_change c = {};
-	struct espudp_peer *peer;
+	struct espudp_peer *peer, *loser = NULL;
 	struct sk_buff *msg;
 	u32 id = 0;
 	int err;
@@ -402,7 +539,7 @@ static int peer_new(struct espudp_dev *edev, struct genl_info *info)
 	msg = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
 	if (!msg)
 		return -ENOMEM;
-	err = check(NULL, tb, nest, &c, extack);
+	err = check(edev, NULL, tb, nest, &c, extack);
 	if (err)
 		goto free;
 	peer = espudp_peer_new(edev, id, extack);
@@ -412,16 +549,22 @@ static int peer_new(struct espudp_dev *edev, struct genl_info *info)
 			NL_SET_BAD_ATTR(extack, tb[ESPUDP_A_PEER_ID]);
 		goto free;
 	}
-	err = change(peer, &c, tb, extack);
+	err = set_mode(peer, &c, tb, &loser, extack);
 	if (err) {
 		espudp_peer_kill(peer);
 		goto free;
 	}
-	/* Who cannot be told the id must not be left with the peer. */
-	err = reply_id(msg, info, peer);
-	if (err)
-		espudp_peer_kill(peer);
-	return err;
+	err = change(peer, &c, tb, extack);
+	if (!err) {
+		/* Who cannot be told the id must not be left with the peer. */
+		err = reply_id(msg, info, peer);
+		msg = NULL;
+	}
+	if (!err)
+		return 0;
+	if (loser)
+		espudp_pool_undo(peer, loser);
+	espudp_peer_kill(peer);
 
 free:
 	kvfree(c.sels);
@@ -485,7 +628,7 @@ int espudp_nl_peer_set_doit(struct sk_buff *skb, struct genl_info *info)
 	peer = find(edev, info, tb, &set_nest);
 	err = PTR_ERR_OR_ZERO(peer);
 	if (!err)
-		err = check(peer, tb, info->attrs[ESPUDP_A_PEER], &c, info->extack);
+		err = check(edev, peer, tb, info->attrs[ESPUDP_A_PEER], &c, info->extack);
 	if (!err)
 		err = change(peer, &c, tb, info->extack);
 	kvfree(c.sels);

@@ -29,7 +29,7 @@
 }
 
 static const struct espudp_netlink_nest new_nest =
-	SA_NEST(BIT_ULL(ESPUDP_A_SA_DRIVER + 1) - 1 - SA_READONLY);
+	SA_NEST(BIT_ULL(ESPUDP_A_SA_OA_REMOTE + 1) - 1 - SA_READONLY);
 static const struct espudp_netlink_nest set_nest = SA_NEST(SA_ID | SA_LIFETIMES);
 static const struct espudp_netlink_nest id_nest = SA_NEST(SA_ID);
 
@@ -221,6 +221,47 @@ static int check_replay(const struct espudp_dev *edev, struct nlattr **tb,
 	return 0;
 }
 
+static int get_oa_addr(const struct nlattr *attr, struct in6_addr *addr, bool *has, u8 *family,
+		       struct netlink_ext_ack *extack)
+{
+	u8 f;
+	int err;
+
+	if (!attr)
+		return 0;
+	err = espudp_netlink_get_addr(attr, addr, &f, extack);
+	if (err)
+		return err;
+	if (*family && f != *family)
+		return espudp_netlink_refuse(extack, attr, -EINVAL,
+					     "original addresses are of the outer addresses' family");
+	*family = f;
+	*has = true;
+	return 0;
+}
+
+/* Addresses that checksums are over, RFC 3948 section 3.1.2. */
+static int get_oa(const struct espudp_peer *peer, struct nlattr **tb, struct espudp_oa *oa,
+		  struct netlink_ext_ack *extack)
+{
+	const struct nlattr *local = tb[ESPUDP_A_SA_OA_LOCAL], *remote = tb[ESPUDP_A_SA_OA_REMOTE];
+	u8 family = peer->virt_family;
+	int err;
+
+	if (!local && !remote)
+		return 0;
+	if (peer->mode != ESPUDP_MODE_TRANSPORT)
+		return espudp_netlink_refuse(extack, local ?: remote, -EINVAL,
+					     "original addresses are of use in transport mode only");
+	err = get_oa_addr(local, &oa->local, &oa->has_local, &family, extack);
+	if (!err)
+		err = get_oa_addr(remote, &oa->remote, &oa->has_remote, &family, extack);
+	if (!err && nla_get_u8(tb[ESPUDP_A_SA_DIR]) == ESPUDP_DIR_IN && (!local || !remote))
+		return espudp_netlink_refuse(extack, local ?: remote, -EINVAL,
+					     "an inbound SA needs both original addresses or none");
+	return err;
+}
+
 /* What the installation refused, as far as it can be told. */
 static void blame(struct nlattr **tb, int err, struct netlink_ext_ack *extack)
 {
@@ -241,6 +282,7 @@ static int sa_new(struct espudp_dev *edev, struct genl_info *info)
 	struct netlink_ext_ack *extack = info->extack;
 	struct espudp_aead_params params = {};
 	struct espudp_lifetime life = {};
+	struct espudp_oa oa = {};
 	struct espudp_peer *peer;
 	struct espudp_endpoint ep;
 	struct espudp_sa *sa;
@@ -261,6 +303,8 @@ static int sa_new(struct espudp_dev *edev, struct genl_info *info)
 	err = get_params(tb, nest, &params, extack);
 	if (!err)
 		err = check_replay(edev, tb, extack);
+	if (!err)
+		err = get_oa(peer, tb, &oa, extack);
 	moves = tb[ESPUDP_A_SA_REMOTE] || tb[ESPUDP_A_SA_REMOTE_PORT];
 	if (!err && moves)
 		err = espudp_netlink_get_endpoint(peer, &ep, NULL, tb[ESPUDP_A_SA_REMOTE],
@@ -275,7 +319,7 @@ static int sa_new(struct espudp_dev *edev, struct genl_info *info)
 			   nla_get_u8(tb[ESPUDP_A_SA_DIR]), &params,
 			   get_u32(tb[ESPUDP_A_SA_REPLAY_WINDOW], edev->replay_window),
 			   tb[ESPUDP_A_SA_SEQ] ? nla_get_u64(tb[ESPUDP_A_SA_SEQ]) : 0,
-			   &life, moves ? &ep : NULL, extack);
+			   &life, moves ? &ep : NULL, &oa, extack);
 	if (IS_ERR(sa))
 		blame(tb, PTR_ERR(sa), extack);
 	return PTR_ERR_OR_ZERO(sa);

@@ -65,6 +65,8 @@ struct espudp_peer *espudp_netlink_peer(struct espudp_dev *edev, const struct nl
 struct espudp_peer *espudp_netlink_find_peer(struct espudp_dev *edev, struct genl_info *info);
 struct espudp_sa *espudp_netlink_find_sa(struct espudp_dev *edev, struct genl_info *info);
 struct espudp_sels *espudp_netlink_sels(const struct espudp_peer *peer);
+int espudp_netlink_get_addr(const struct nlattr *attr, struct in6_addr *addr, u8 *family,
+			    struct netlink_ext_ack *extack);
 int espudp_netlink_get_endpoint(const struct espudp_peer *peer, struct espudp_endpoint *ep,
 				const struct nlattr *local, const struct nlattr *remote,
 				const struct nlattr *port, struct netlink_ext_ack *extack);

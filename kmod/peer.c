@@ -7,6 +7,7 @@
 #include "encap.h"
 #include "event.h"
 #include "peer.h"
+#include "pool.h"
 #include "sa.h"
 
 static void keepalive_timer(struct timer_list *t)
@@ -94,6 +95,7 @@ struct espudp_peer *espudp_peer_new(struct espudp_dev *edev, u32 id,
 	INIT_LIST_HEAD(&peer->sas);
 	kref_init(&peer->ref);
 	timer_setup(&peer->keepalive_timer, keepalive_timer, 0);
+	peer->made = jiffies;
 	peer->last_tx = jiffies;
 	/* Events are rate limited from the second one on. */
 	peer->last_mapping_event = jiffies - HZ;
@@ -174,7 +176,8 @@ void espudp_peer_kill(struct espudp_peer *peer)
 	struct espudp_sa *sa, *tmp;
 
 	lockdep_assert_held(&edev->lock);
-	espudp_select_set(&edev->select, peer, NULL, NULL);
+	espudp_select_set(&edev->select, peer, NULL, NULL, NULL);
+	espudp_pool_put(peer);
 	xa_erase(&edev->peers, peer->id);
 	list_for_each_entry_safe(sa, tmp, &peer->sas, list)
 		espudp_sa_kill(sa);
@@ -210,6 +213,105 @@ void espudp_peer_set_endpoint(struct espudp_peer *peer, struct espudp_endpoint *
 	spin_lock_bh(&peer->lock);
 	ep_publish(peer, ep);
 	spin_unlock_bh(&peer->lock);
+}
+
+/**
+ * espudp_peer_renew() - let selectors follow the outer addresses
+ * @peer: peer, its device locked
+ * @ep: addresses it has, or is about to have
+ * @extack: told why not
+ *
+ * Where a transport mode peer has no virtual address, it is found by these.
+ *
+ * Return: 0; -ENOMEM; -EEXIST if another peer is there already.
+ */
+int espudp_peer_renew(struct espudp_peer *peer, const struct espudp_endpoint *ep,
+		      struct netlink_ext_ack *extack)
+{
+	struct espudp_sels *old, *sels;
+	int err;
+
+	old = rcu_dereference_protected(peer->sels, lockdep_is_held(&peer->edev->lock));
+	if (peer->mode != ESPUDP_MODE_TRANSPORT || peer->virt_family || !old)
+		return 0;
+	sels = kvzalloc(struct_size(sels, sel, old->n), GFP_KERNEL_ACCOUNT);
+	if (!sels)
+		return -ENOMEM;
+	sels->n = old->n;
+	memcpy(sels->sel, old->sel, flex_array_size(sels, sel, old->n));
+	err = espudp_select_set(&peer->edev->select, peer, sels, ep, extack);
+	if (err)
+		kvfree(sels);
+	return err;
+}
+
+/**
+ * espudp_peer_renew_later() - likewise, where sleeping is not allowed
+ * @peer: peer, not dead
+ */
+void espudp_peer_renew_later(struct espudp_peer *peer)
+{
+	if (peer->mode != ESPUDP_MODE_TRANSPORT || peer->virt_family)
+		return;
+	WRITE_ONCE(peer->renew, true);
+	queue_work(espudp_wq, &peer->edev->renew_work);
+}
+
+/**
+ * espudp_peer_renew_work() - likewise for peers that roamed
+ * @work: the device's renew_work
+ *
+ * A peer that comes where another is keeps its old entry: it is heard, and not
+ * talked to.
+ */
+void espudp_peer_renew_work(struct work_struct *work)
+{
+	struct espudp_dev *edev = container_of(work, struct espudp_dev, renew_work);
+	const struct espudp_endpoint *ep;
+	struct espudp_endpoint now;
+	struct espudp_peer *peer;
+	unsigned long id;
+
+	mutex_lock(&edev->lock);
+	xa_for_each(&edev->peers, id, peer) {
+		if (!READ_ONCE(peer->renew))
+			continue;
+		WRITE_ONCE(peer->renew, false);
+		rcu_read_lock();
+		ep = rcu_dereference(peer->ep);
+		now = ep ? *ep : (struct espudp_endpoint) {};
+		rcu_read_unlock();
+		espudp_peer_renew(peer, &now, NULL);
+	}
+	mutex_unlock(&edev->lock);
+}
+
+/**
+ * espudp_peer_ends() - outer addresses in force now
+ * @peer: peer
+ * @local: set
+ * @remote: set
+ *
+ * Context: process.
+ * Return: false if there is no way to the peer.
+ */
+bool espudp_peer_ends(struct espudp_peer *peer, struct in6_addr *local,
+		      struct in6_addr *remote)
+{
+	struct espudp_path path;
+	bool found;
+
+	local_bh_disable();
+	rcu_read_lock();
+	found = espudp_encap_path(peer, &path) == ESPUDP_DROP_NONE;
+	if (found) {
+		*local = path.saddr;
+		*remote = path.daddr;
+		dst_release(path.dst);
+	}
+	rcu_read_unlock();
+	local_bh_enable();
+	return found;
 }
 
 /**
@@ -297,6 +399,7 @@ void espudp_peer_roam(struct espudp_peer *peer, struct espudp_sa *sa,
 	} else {
 		peer->mapping_lost++;
 	}
+	espudp_peer_renew_later(peer);
 	spin_unlock(&peer->lock);
 
 	if (tell)

@@ -60,6 +60,7 @@ struct espudp_peer {
 	struct espudp_sels __rcu *sels;
 	struct dst_cache dst_cache;
 	struct espudp_stats __percpu *stats;
+	unsigned long made;	/* jiffies */
 	unsigned long last_rx;
 	unsigned long last_tx;
 	atomic_t tx_queued;
@@ -67,12 +68,17 @@ struct espudp_peer {
 	u32 id;
 	u8 mode;
 	u8 roaming;
+	u8 role;
 	u8 nat_local;
 	u8 nat_remote;
+	u8 virt_family;		/* 0: no virtual address */
 	u16 keepalive;		/* seconds */
 	u16 tfc;		/* octets */
 	bool dead;
 	bool keepalive_set;	/* asked for, not the default */
+	bool virt_lost;		/* @virt is another peer's by now; WRITE_ONCE */
+	bool renew;		/* moved; its selectors are to follow */
+	struct in6_addr virt;	/* constant; IPv4 in the first word */
 
 	spinlock_t lock;
 	u32 ep_gen;
@@ -104,6 +110,12 @@ struct espudp_sa *espudp_peer_usable_out(const struct espudp_peer *peer);
 void espudp_peer_pick_out(struct espudp_peer *peer);
 void espudp_peer_set_keepalive(struct espudp_peer *peer, u16 seconds);
 void espudp_peer_sent(struct espudp_peer *peer);
+int espudp_peer_renew(struct espudp_peer *peer, const struct espudp_endpoint *ep,
+		      struct netlink_ext_ack *extack);
+void espudp_peer_renew_later(struct espudp_peer *peer);
+void espudp_peer_renew_work(struct work_struct *work);
+bool espudp_peer_ends(struct espudp_peer *peer, struct in6_addr *local,
+		      struct in6_addr *remote);
 void espudp_peer_acquire(struct espudp_peer *peer);
 void espudp_peer_learn_pmtu(struct espudp_peer *peer, u32 mtu);
 u32 espudp_peer_pmtu(const struct espudp_endpoint *ep, u32 route);

@@ -3,6 +3,42 @@
 #include "queue.h"
 
 /**
+ * espudp_queue_for() - the transmit queue for a packet
+ * @edev: device
+ * @skb: packet
+ * @slot: set; to be told the queue's CPU and number once the packet is in
+ *
+ * This CPU's, unless an earlier packet of the flow still is on another one's,
+ * which it must not overtake.
+ *
+ * Context: BH off.
+ */
+struct espudp_queue *espudp_queue_for(struct espudp_dev *edev, struct sk_buff *skb, u32 **slot)
+{
+	struct espudp_queue *q;
+	u32 last;
+
+	*slot = &edev->flows[skb_get_hash(skb) % ESPUDP_FLOWS];
+	last = READ_ONCE(**slot);
+	q = per_cpu_ptr(edev->txq, last >> 16);
+	if ((s16)(READ_ONCE(q->done) - (u16)last) >= 0)
+		q = this_cpu_ptr(edev->txq);
+	return q;
+}
+
+/**
+ * espudp_queue_done() - note how far a transmit queue has come
+ * @q: queue whose poll ends
+ * @n: packets that it took
+ */
+void espudp_queue_done(struct espudp_queue *q, unsigned int n)
+{
+	q->taken += n;
+	if (list_empty(&q->order))
+		WRITE_ONCE(q->done, q->taken);
+}
+
+/**
  * espudp_queue_alloc() - make the queues of one direction
  * @edev: device
  * @poll: NAPI poll
@@ -22,6 +58,7 @@ espudp_queue_alloc(struct espudp_dev *edev, int (*poll)(struct napi_struct *, in
 		struct espudp_queue *q = per_cpu_ptr(queues, cpu);
 
 		q->edev = edev;
+		q->cpu = cpu;
 		skb_queue_head_init(&q->in);
 		INIT_LIST_HEAD(&q->order);
 		netif_napi_add(edev->dev, &q->napi, poll);
@@ -38,8 +75,10 @@ static void queue_purge(struct espudp_queue *q, void (*drop)(struct espudp_job *
 	while ((skb = skb_dequeue(&q->in)))
 		kfree_skb(skb);
 	q->bytes = 0;
+	q->taken = q->queued;
 	while ((job = espudp_job_next_done(q)))
 		drop(job);
+	espudp_queue_done(q, 0);
 	local_bh_enable();
 }
 

@@ -30,6 +30,8 @@ struct espudp_job {
 	bool kept;
 };
 
+struct espudp_queue *espudp_queue_for(struct espudp_dev *edev, struct sk_buff *skb, u32 **slot);
+void espudp_queue_done(struct espudp_queue *q, unsigned int n);
 struct espudp_queue __percpu *
 espudp_queue_alloc(struct espudp_dev *edev, int (*poll)(struct napi_struct *, int));
 void espudp_queue_free(struct espudp_queue __percpu *queues,

@@ -7,6 +7,8 @@
  *	rx_start		lengths, replay pre-check, copy, decrypt
  *	rx_finish		ICV, replay commit, roaming, trailer
  *	rx_inner		selectors, ECN, checksum, GRO
+ *	rx_transport		likewise transport mode: selectors, virtual address,
+ *				checksum, GRO
  *
  * The datagram is copied once, into memory of our own, and decrypted there:
  * what it is made of may be pages that somebody else reads, or goes on
@@ -37,6 +39,9 @@
  * @seq: sequence number that was authenticated, all 64 bits
  * @seen: outer addresses and ports, to be compared with the peer's
  * @tos: outer type of service or traffic class
+ * @ttl: outer time to live or hop limit
+ * @id: IPv4 identification
+ * @df: IPv4 don't fragment bit
  *
  * Lies in what becomes the headroom of the inner packet, so it is gone once
  * the packet is delivered.
@@ -48,6 +53,9 @@ struct rx_pkt {
 	u64 seq;
 	struct espudp_endpoint seen;
 	u8 tos;
+	u8 ttl;
+	__be16 id;
+	__be16 df;
 };
 
 #define RX_HEADROOM	ALIGN(sizeof(struct rx_pkt) + NET_SKB_PAD, 64)
@@ -112,6 +120,9 @@ static void read_outer(const struct sk_buff *skb, struct rx_pkt *pkt)
 		pkt->seen.local.s6_addr32[0] = ip->daddr;
 		pkt->seen.remote.s6_addr32[0] = ip->saddr;
 		pkt->tos = ip->tos;
+		pkt->ttl = ip->ttl;
+		pkt->id = ip->id;
+		pkt->df = ip->frag_off & htons(IP_DF);
 	} else {
 		const struct ipv6hdr *ip6 = ipv6_hdr(skb);
 
@@ -119,6 +130,7 @@ static void read_outer(const struct sk_buff *skb, struct rx_pkt *pkt)
 		pkt->seen.local = ip6->daddr;
 		pkt->seen.remote = ip6->saddr;
 		pkt->tos = ipv6_get_dsfield(ip6);
+		pkt->ttl = ip6->hop_limit;
 	}
 	pkt->seen.has_local = true;
 	pkt->seen.has_remote = true;
@@ -126,7 +138,8 @@ static void read_outer(const struct sk_buff *skb, struct rx_pkt *pkt)
 }
 
 /* Checks what can be checked without keys, copies, and starts decryption. */
-static void rx_start(struct espudp_queue *q, struct sk_buff *skb)
+static struct espudp_sa *rx_start(struct espudp_queue *q, struct sk_buff *skb,
+				  struct espudp_sa *last)
 {
 	struct espudp_dev *edev = q->edev;
 	unsigned int len = skb->len - sizeof(struct udphdr);
@@ -140,7 +153,7 @@ static void rx_start(struct espudp_queue *q, struct sk_buff *skb)
 	why = ESPUDP_DROP_RX_SHORT;
 	if (skb_copy_bits(skb, sizeof(struct udphdr), hdr, sizeof(hdr)))
 		goto drop;
-	sa = espudp_sa_find_in(edev, hdr[0]);
+	sa = last && last->spi == hdr[0] ? last : espudp_sa_find_in(edev, hdr[0]);
 	why = ESPUDP_DROP_RX_SPI_UNKNOWN;
 	if (unlikely(!sa))
 		goto drop;
@@ -162,7 +175,7 @@ static void rx_start(struct espudp_queue *q, struct sk_buff *skb)
 	size = SKB_DATA_ALIGN(RX_HEADROOM + len) +
 	       SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
 	why = ESPUDP_DROP_RX_NOMEM;
-	pkt = espudp_mem_get(size, 64);
+	pkt = espudp_mem_get(ESPUDP_MEM_RX, size, 64);
 	if (unlikely(!pkt))
 		goto drop;
 	pkt->size = size;
@@ -176,7 +189,8 @@ static void rx_start(struct espudp_queue *q, struct sk_buff *skb)
 	/* The copy is what is authenticated; the header may have changed
 	 * under our eyes since it was looked at.
 	 */
-	if (unlikely(memcmp(pkt_esp(pkt), hdr, sizeof(hdr)))) {
+	if (unlikely(((__be32 *)pkt_esp(pkt))[0] != hdr[0] ||
+		     ((__be32 *)pkt_esp(pkt))[1] != hdr[1])) {
 		espudp_mem_put(pkt);
 		why = ESPUDP_DROP_RX_AUTH;
 		goto drop;
@@ -186,9 +200,10 @@ static void rx_start(struct espudp_queue *q, struct sk_buff *skb)
 	espudp_job_start(&pkt->job, q, sa);
 	espudp_job_crypt(&pkt->job, false, pkt_esp(pkt), len, upper_32_bits(seq));
 	espudp_job_submitted(&pkt->job);
-	return;
+	return sa;
 drop:
 	espudp_drop(edev, sa ? sa->peer : NULL, sa, skb, why);
+	return sa;
 }
 
 static bool tcp_csum_ok(struct sk_buff *skb, const struct espudp_flow *flow)
@@ -318,6 +333,105 @@ drop:
 	espudp_drop(edev, peer, sa, skb, why);
 }
 
+/* Puts the outer IP header in front of a transport mode payload. @pkt is in the
+ * headroom, well before.
+ */
+static void push_header(struct sk_buff *skb, const struct rx_pkt *pkt, u8 next_header)
+{
+	if (pkt->seen.family == AF_INET) {
+		struct iphdr *ip = skb_push(skb, sizeof(*ip));
+
+		*ip = (struct iphdr) {
+			.version = 4, .ihl = 5, .tos = pkt->tos, .ttl = pkt->ttl,
+			.id = pkt->id, .frag_off = pkt->df, .protocol = next_header,
+			.tot_len = htons(skb->len),
+			.saddr = pkt->seen.remote.s6_addr32[0],
+			.daddr = pkt->seen.local.s6_addr32[0],
+		};
+		skb->protocol = htons(ETH_P_IP);
+	} else {
+		struct ipv6hdr *ip6 = skb_push(skb, sizeof(*ip6));
+
+		ip6_flow_hdr(ip6, pkt->tos, 0);
+		ip6->payload_len = htons(skb->len - sizeof(*ip6));
+		ip6->nexthdr = next_header;
+		ip6->hop_limit = pkt->ttl;
+		ip6->saddr = pkt->seen.remote;
+		ip6->daddr = pkt->seen.local;
+		skb->protocol = htons(ETH_P_IPV6);
+	}
+}
+
+/* Gives a transport mode packet its peer's virtual address, and the checksum
+ * for the addresses that it now has (RFC 3948 section 3.1.2).
+ */
+static bool translate(struct espudp_sa *sa, struct sk_buff *skb, const struct espudp_flow *flow)
+{
+	unsigned int len = skb->len - flow->upper;
+	struct espudp_peer *peer = sa->peer;
+	u8 *upper = skb->data + flow->upper;
+	struct espudp_natoa n = {
+		.family = flow->family,
+		.src = { sa->oa.remote, peer->virt_family ? peer->virt : flow->remote },
+		.dst = { sa->oa.local, flow->local },
+	};
+
+	if (flow->family == AF_INET) {
+		ip_hdr(skb)->saddr = n.src[1].s6_addr32[0];
+		ip_send_check(ip_hdr(skb));
+	} else {
+		ipv6_hdr(skb)->saddr = n.src[1];
+	}
+	if (espudp_natoa_icmp_error(upper, len, flow->proto, &n, &n.dst[1], &n.src[1]))
+		return true;
+	if (sa->oa.has_remote)
+		return espudp_natoa_fix(upper, len, flow->proto, espudp_natoa_diff(&n));
+	return espudp_natoa_make(skb, flow->upper, flow->proto, flow->family);
+}
+
+/* Are these the two ends of a host-to-host peer? */
+static bool ends_match(const struct espudp_peer *peer, const struct espudp_flow *flow)
+{
+	const struct espudp_endpoint *ep = rcu_dereference(peer->ep);
+
+	return ep && ep->has_remote && ep->family == flow->family &&
+	       espudp_addr_equal(ep->family, &ep->remote, &flow->remote) &&
+	       (!ep->has_local || espudp_addr_equal(ep->family, &ep->local, &flow->local));
+}
+
+/* A transport mode packet with the header it came with, checked and delivered. */
+static void rx_transport(struct espudp_queue *q, struct espudp_sa *sa, struct sk_buff *skb,
+			 struct rx_run *run)
+{
+	struct espudp_peer *peer = sa->peer;
+	enum espudp_drop why;
+	struct espudp_flow flow;
+
+	skb->dev = q->edev->dev;
+	skb_reset_mac_header(skb);
+	skb_reset_network_header(skb);
+	why = ESPUDP_DROP_RX_INNER;
+	if (unlikely(!espudp_select_parse(skb, false, &flow) || flow.frag))
+		goto drop;	/* RFC 4303 section 3.3.4: never a fragment */
+	why = ESPUDP_DROP_RX_SELECTOR;
+	if (unlikely(espudp_select_match(peer, &flow) != 1 ||
+		     (!peer->virt_family && !ends_match(peer, &flow))))
+		goto drop;
+	why = ESPUDP_DROP_RX_VIRTUAL;
+	if (unlikely(READ_ONCE(peer->virt_lost)))
+		goto drop;
+	why = ESPUDP_DROP_RX_INNER;
+	if (unlikely(!translate(sa, skb, &flow)))
+		goto drop;
+
+	run->packets++;
+	run->bytes += skb->len;
+	napi_gro_receive(&q->napi, skb);
+	return;
+drop:
+	espudp_drop(q->edev, peer, sa, skb, why);
+}
+
 static bool seen_elsewhere(const struct espudp_peer *peer, const struct espudp_endpoint *seen)
 {
 	const struct espudp_endpoint *ep = rcu_dereference(peer->ep);
@@ -379,7 +493,8 @@ static void rx_finish(struct rx_pkt *pkt, struct rx_run *run)
 		goto drop;
 	}
 	why = ESPUDP_DROP_RX_NEXT_HEADER;
-	if (unlikely(next_header != IPPROTO_IPIP && next_header != IPPROTO_IPV6))
+	if (unlikely(peer->mode == ESPUDP_MODE_TUNNEL && next_header != IPPROTO_IPIP &&
+		     next_header != IPPROTO_IPV6))
 		goto drop;
 
 	why = ESPUDP_DROP_RX_NOMEM;
@@ -390,6 +505,11 @@ static void rx_finish(struct rx_pkt *pkt, struct rx_run *run)
 	/* @pkt is the skb's now. */
 	skb_reserve(skb, RX_HEADROOM + hlen);
 	skb_put(skb, payload);
+	if (peer->mode == ESPUDP_MODE_TRANSPORT) {
+		push_header(skb, pkt, next_header);
+		rx_transport(q, sa, skb, run);
+		return;
+	}
 	skb->protocol = next_header == IPPROTO_IPIP ? htons(ETH_P_IP) : htons(ETH_P_IPV6);
 	rx_inner(q, sa, skb, tos, run);
 	return;
@@ -419,6 +539,7 @@ static void run_account(struct rx_run *run)
 int espudp_rx_poll(struct napi_struct *napi, int budget)
 {
 	struct espudp_queue *q = container_of(napi, struct espudp_queue, napi);
+	struct espudp_sa *last = NULL;
 	struct rx_run run = {};
 	struct espudp_job *job;
 	struct sk_buff *skb;
@@ -426,7 +547,7 @@ int espudp_rx_poll(struct napi_struct *napi, int budget)
 
 	rcu_read_lock();
 	while (done < budget && (skb = skb_dequeue(&q->in))) {
-		rx_start(q, skb);
+		last = rx_start(q, skb, last);
 		done++;
 	}
 	while ((job = espudp_job_next_done(q))) {

@@ -5,7 +5,16 @@
 #include "event.h"
 #include "sa.h"
 
+/* Per packet, and cheaper than a call of memcmp(). */
+static int spi_differs(struct rhashtable_compare_arg *arg, const void *obj)
+{
+	const struct espudp_sa *sa = obj;
+
+	return sa->spi != *(const __be32 *)arg->key;
+}
+
 static const struct rhashtable_params spi_params = {
+	.obj_cmpfn = spi_differs,
 	.key_len = sizeof(__be32),
 	.key_offset = offsetof(struct espudp_sa, spi),
 	.head_offset = offsetof(struct espudp_sa, node),
@@ -279,6 +288,23 @@ static void sa_unlink(struct espudp_sa *sa)
 	INIT_RCU_WORK(&sa->free_work, sa_unlinked_work);
 }
 
+/* The peer expects checksums over the addresses that it was told by IKE: those
+ * that are in force now.
+ */
+static void default_oa(struct espudp_peer *peer, struct espudp_oa *oa)
+{
+	struct in6_addr local, remote;
+
+	if ((oa->has_local && oa->has_remote) || !espudp_peer_ends(peer, &local, &remote))
+		return;
+	if (!oa->has_local)
+		oa->local = local;
+	if (!oa->has_remote)
+		oa->remote = remote;
+	oa->has_local = true;
+	oa->has_remote = true;
+}
+
 /**
  * espudp_sa_new() - install an SA
  * @edev: device, locked
@@ -290,6 +316,7 @@ static void sa_unlink(struct espudp_sa *sa)
  * @seq: last sequence number sent, or highest received
  * @life: lifetimes
  * @ep: outer addresses that come into force with the SA, or NULL
+ * @oa: what is known of the addresses that checksums are over
  * @extack: told why not
  *
  * An inbound SA completes a reservation of its SPI, unless it belongs to
@@ -300,7 +327,7 @@ static void sa_unlink(struct espudp_sa *sa)
 struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *peer,
 				u32 spi, u8 dir, const struct espudp_aead_params *params,
 				u32 window, u64 seq, const struct espudp_lifetime *life,
-				const struct espudp_endpoint *ep,
+				const struct espudp_endpoint *ep, const struct espudp_oa *oa,
 				struct netlink_ext_ack *extack)
 {
 	struct espudp_endpoint *new_ep = NULL;
@@ -343,6 +370,8 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 		if (!new_ep)
 			err = -ENOMEM;
 	}
+	if (!err && ep)
+		err = espudp_peer_renew(peer, ep, extack);
 	if (!err && dir == ESPUDP_DIR_IN) {
 		if (old)
 			err = rhashtable_replace_fast(&edev->spis, &old->node,
@@ -351,12 +380,17 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 			err = rhashtable_lookup_insert_fast(&edev->spis, &sa->node, spi_params);
 	}
 	if (err) {
+		if (new_ep)	/* selectors may have moved on without it */
+			espudp_peer_renew_later(peer);
 		kfree(new_ep);
 		sa_free(sa);
 		return ERR_PTR(err);
 	}
 	if (new_ep)
 		espudp_peer_set_endpoint(peer, new_ep);
+	sa->oa = *oa;
+	if (dir == ESPUDP_DIR_OUT && peer->mode == ESPUDP_MODE_TRANSPORT)
+		default_oa(peer, &sa->oa);
 	if (old) {
 		sa_unlink(old);
 		queue_rcu_work(espudp_wq, &old->free_work);

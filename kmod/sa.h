@@ -7,6 +7,7 @@
 #include <linux/timer.h>
 #include <linux/workqueue.h>
 #include "aead.h"
+#include "natoa.h"
 #include "peer.h"
 #include "replay.h"
 
@@ -23,6 +24,7 @@ struct espudp_lifetime {
  * @peer: owner; NULL while an SPI is reserved without one
  * @seq: outbound, last sequence number given out; 64 bits also without ESN
  * @iv_mask: outbound, combined with the sequence number into counter IVs
+ * @oa: addresses that the peer's checksums are over, transport mode
  * @packets: counted towards lifetimes (inbound; outbound it follows from @seq)
  * @bytes: inner octets, added once a batch
  * @gen: order of installation within the device
@@ -45,6 +47,7 @@ struct espudp_sa {
 	atomic64_t seq;
 	u64 seq_start;
 	u64 iv_mask;
+	struct espudp_oa oa;
 	atomic64_t packets;
 	atomic64_t bytes;
 	unsigned long last_used;
@@ -67,7 +70,7 @@ struct espudp_sa *espudp_sa_reserve(struct espudp_dev *edev, struct espudp_peer 
 struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *peer,
 				u32 spi, u8 dir, const struct espudp_aead_params *params,
 				u32 window, u64 seq, const struct espudp_lifetime *life,
-				const struct espudp_endpoint *ep,
+				const struct espudp_endpoint *ep, const struct espudp_oa *oa,
 				struct netlink_ext_ack *extack);
 void espudp_sa_set_lifetime(struct espudp_sa *sa, const struct espudp_lifetime *life);
 void espudp_sa_kill(struct espudp_sa *sa);

@@ -65,6 +65,23 @@ bool espudp_segment_init(struct espudp_segment *s, struct sk_buff *skb, unsigned
 }
 
 /**
+ * espudp_segment_transport() - leave the IP header out (RFC 4303 section 3.1.1)
+ * @s: from espudp_segment_init()
+ * @upper: offset of the upper layer header
+ * @proto: upper layer protocol
+ * @oa: addresses that the packet has, and those that its checksum shall be over
+ */
+void espudp_segment_transport(struct espudp_segment *s, unsigned int upper, u8 proto,
+			      const struct espudp_natoa *oa)
+{
+	s->skip = s->family == AF_INET ? ip_hdrlen(s->skb) : sizeof(struct ipv6hdr);
+	s->upper = upper;
+	s->proto = proto;
+	s->oa = oa;
+	s->diff = espudp_natoa_diff(oa);
+}
+
+/**
  * espudp_segment_fragment() - cut into IPv4 fragments instead
  * @s: from espudp_segment_init(), of an IPv4 packet, not GSO
  * @mtu: octets of the largest fragment
@@ -108,13 +125,13 @@ static void fix_ip(const struct espudp_segment *s, u8 *to)
 	}
 }
 
-static __sum16 l4_sum(const struct espudp_segment *s, const u8 *to, u8 proto, __wsum sum)
+static __sum16 l4_sum(const struct espudp_segment *s, const u8 *th, u8 proto, __wsum sum)
 {
-	const struct ipv6hdr *ip6 = (const struct ipv6hdr *)to;
-	const struct iphdr *ip = (const struct iphdr *)to;
+	const struct ipv6hdr *ip6 = ipv6_hdr(s->skb);
+	const struct iphdr *ip = ip_hdr(s->skb);
 	unsigned int len = s->len - s->th;
 
-	sum = csum_add(sum, csum_partial(to + s->th, s->hlen - s->th, 0));
+	sum = csum_add(sum, csum_partial(th, s->hlen - s->th, 0));
 	if (s->family == AF_INET)
 		return csum_tcpudp_magic(ip->saddr, ip->daddr, len, proto, sum);
 	return csum_ipv6_magic(&ip6->saddr, &ip6->daddr, len, proto, sum);
@@ -123,21 +140,23 @@ static __sum16 l4_sum(const struct espudp_segment *s, const u8 *to, u8 proto, __
 static bool copy_gso(const struct espudp_segment *s, u8 *to)
 {
 	bool last = s->off + s->part == s->total;
+	u8 *l4 = to + s->th - s->skip;
 	__wsum sum;
 
-	memcpy(to, s->skb->data, s->hlen);
-	sum = skb_copy_and_csum_bits(s->skb, s->off, to + s->hlen, s->part);
-	fix_ip(s, to);
+	memcpy(to, s->skb->data + s->skip, s->hlen - s->skip);
+	sum = skb_copy_and_csum_bits(s->skb, s->off, to + s->hlen - s->skip, s->part);
+	if (!s->skip)
+		fix_ip(s, to);
 	if (skb_shinfo(s->skb)->gso_type & SKB_GSO_UDP_L4) {
-		struct udphdr *uh = (struct udphdr *)(to + s->th);
+		struct udphdr *uh = (struct udphdr *)l4;
 
 		uh->len = htons(s->len - s->th);
 		if (uh->check) {
 			uh->check = 0;
-			uh->check = l4_sum(s, to, IPPROTO_UDP, sum) ?: CSUM_MANGLED_0;
+			uh->check = l4_sum(s, l4, IPPROTO_UDP, sum) ?: CSUM_MANGLED_0;
 		}
 	} else {
-		struct tcphdr *th = (struct tcphdr *)(to + s->th);
+		struct tcphdr *th = (struct tcphdr *)l4;
 
 		th->seq = htonl(ntohl(th->seq) + (s->off - s->hlen));
 		if (!last) {
@@ -147,7 +166,7 @@ static bool copy_gso(const struct espudp_segment *s, u8 *to)
 		if (s->index)
 			th->cwr = 0;
 		th->check = 0;
-		th->check = l4_sum(s, to, IPPROTO_TCP, sum);
+		th->check = l4_sum(s, l4, IPPROTO_TCP, sum);
 	}
 	return true;
 }
@@ -182,33 +201,51 @@ static bool copy_whole(const struct espudp_segment *s, u8 *to)
 	unsigned int start, at;
 
 	if (skb->ip_summed != CHECKSUM_PARTIAL)
-		return !skb_copy_bits(skb, 0, to, s->total);
+		return !skb_copy_bits(skb, s->skip, to, s->total - s->skip);
 
 	start = skb_checksum_start_offset(skb);
 	at = start + skb->csum_offset;
-	if (start > s->total || at + sizeof(__sum16) > s->total ||
-	    skb_copy_bits(skb, 0, to, start))
+	if (start < s->skip || start > s->total || at + sizeof(__sum16) > s->total ||
+	    skb_copy_bits(skb, s->skip, to, start - s->skip))
 		return false;
+	to -= s->skip;	/* offsets are the packet's */
 	*(__sum16 *)(to + at) =
 		csum_fold(skb_copy_and_csum_bits(skb, start, to + start, s->total - start)) ?:
 		CSUM_MANGLED_0;
 	return true;
 }
 
+/* The peer expects checksums, and packets that ICMP errors quote, with the
+ * addresses that it knows.
+ */
+static bool fix_transport(const struct espudp_segment *s, u8 *to)
+{
+	unsigned int len = s->len - s->upper;
+	u8 *upper = to + s->upper - s->skip;
+
+	if (espudp_natoa_icmp_error(upper, len, s->proto, s->oa, &s->oa->dst[1], &s->oa->src[1]))
+		return true;
+	return espudp_natoa_fix(upper, len, s->proto, s->diff);
+}
+
 /**
  * espudp_segment_copy() - copy a segment
  * @s: segment
- * @to: @s->len octets of memory of our own
+ * @to: @s->len octets of memory of our own, less @s->skip
  *
  * Return: false if the packet is malformed.
  */
 bool espudp_segment_copy(const struct espudp_segment *s, u8 *to)
 {
+	bool ok;
+
 	if (s->gso)
-		return copy_gso(s, to);
-	if (s->frag)
-		return copy_frag(s, to);
-	return copy_whole(s, to);
+		ok = copy_gso(s, to);
+	else if (s->frag)
+		ok = copy_frag(s, to);
+	else
+		ok = copy_whole(s, to);
+	return ok && (!s->skip || fix_transport(s, to));
 }
 
 /**

@@ -227,14 +227,43 @@ static int count(const struct espudp_sels *sels, struct netlink_ext_ack *extack)
 	return n;
 }
 
-static void split_one(struct espudp_select_entries *es, struct espudp_peer *peer,
-		      const struct espudp_sel *sel)
+/* The ranges of a selector; in transport mode the two ends' addresses. A peer
+ * with a virtual address is found by that.
+ */
+static bool sel_ranges(const struct espudp_peer *peer, const struct espudp_sel *sel,
+		       const struct espudp_endpoint *ep, struct in6_addr *local,
+		       struct in6_addr *remote)
 {
+	memcpy(local, sel->local, sizeof(sel->local));
+	memcpy(remote, sel->remote, sizeof(sel->remote));
+	if (peer->mode != ESPUDP_MODE_TRANSPORT)
+		return true;
+	if (peer->virt_family || !ep || !ep->has_remote || ep->family != sel->family)
+		return false;
+	remote[0] = ep->remote;
+	remote[1] = ep->remote;
+	if (ep->has_local) {
+		local[0] = ep->local;
+		local[1] = ep->local;
+	} else {
+		memset(&local[0], 0, sizeof(local[0]));
+		memset(&local[1], 0, sizeof(local[1]));
+		memset(&local[1], 0xff, espudp_flow_bits(sel->family) / 8);
+	}
+	return true;
+}
+
+static void split_one(struct espudp_select_entries *es, struct espudp_peer *peer,
+		      const struct espudp_sel *sel, const struct espudp_endpoint *ep)
+{
+	struct in6_addr lrange[2], rrange[2];
 	struct espudp_flow_range remote, local;
 
-	espudp_flow_range_start(&remote, sel->family, sel->remote);
+	if (!sel_ranges(peer, sel, ep, lrange, rrange))
+		return;
+	espudp_flow_range_start(&remote, sel->family, rrange);
 	while (espudp_flow_range_next(&remote)) {
-		espudp_flow_range_start(&local, sel->family, sel->local);
+		espudp_flow_range_start(&local, sel->family, lrange);
 		while (espudp_flow_range_next(&local)) {
 			struct select_entry *e = &es->e[es->n++];
 
@@ -253,7 +282,8 @@ static void split_one(struct espudp_select_entries *es, struct espudp_peer *peer
 }
 
 static struct espudp_select_entries *split(struct espudp_peer *peer,
-					   const struct espudp_sels *sels, unsigned int n)
+					   const struct espudp_sels *sels, unsigned int n,
+					   const struct espudp_endpoint *ep)
 {
 	struct espudp_select_entries *es = kvzalloc(struct_size(es, e, n), GFP_KERNEL_ACCOUNT);
 	unsigned int i;
@@ -261,7 +291,7 @@ static struct espudp_select_entries *split(struct espudp_peer *peer,
 	if (!es)
 		return NULL;
 	for (i = 0; i < sels->n; i++)
-		split_one(es, peer, &sels->sel[i]);
+		split_one(es, peer, &sels->sel[i], ep);
 
 	sort(es->e, es->n, sizeof(es->e[0]), entry_sort, NULL);
 	for (i = 1, n = min(es->n, 1U); i < es->n; i++) {
@@ -382,8 +412,12 @@ static int prepare(struct espudp_select *t, struct espudp_select_entries *es,
 		list_for_each_entry(other, &g->entries, list) {
 			if (other->peer != e->peer && other->prio == e->prio &&
 			    entry_equal(other, e)) {
-				NL_SET_ERR_MSG(extack,
-					       "another peer has an equal selector of equal priority (RFC 3948 section 5.1)");
+				if (e->peer->mode == ESPUDP_MODE_TRANSPORT)
+					NL_SET_ERR_MSG(extack,
+						       "another peer has the same outer address and an equal selector (RFC 3948 section 5.2): give the device a pool of virtual addresses");
+				else
+					NL_SET_ERR_MSG(extack,
+						       "another peer has an equal selector of equal priority (RFC 3948 section 5.1)");
 				err = -EEXIST;
 				i++;
 				goto undo;
@@ -417,6 +451,7 @@ static void entry_link(struct select_entry *e)
  * @t: table
  * @peer: peer; when it goes, its selectors must go a grace period before
  * @sels: what it gets, of kvmalloc(), the caller's until success; NULL for none
+ * @ep: its outer addresses, in transport mode
  * @extack: told why not
  *
  * All or nothing. A look-up sees the old selectors or the new ones.
@@ -426,7 +461,8 @@ static void entry_link(struct select_entry *e)
  * equal entry of equal priority; -ENOMEM.
  */
 int espudp_select_set(struct espudp_select *t, struct espudp_peer *peer,
-		      struct espudp_sels *sels, struct netlink_ext_ack *extack)
+		      struct espudp_sels *sels, const struct espudp_endpoint *ep,
+		      struct netlink_ext_ack *extack)
 {
 	struct espudp_sels *old = rcu_dereference_protected(peer->sels,
 			lockdep_is_held(&peer->edev->lock));
@@ -440,7 +476,7 @@ int espudp_select_set(struct espudp_select *t, struct espudp_peer *peer,
 		err = count(sels, extack);
 		if (err < 0)
 			return err;
-		es = split(peer, sels, err);
+		es = split(peer, sels, err, ep);
 		if (!es)
 			return -ENOMEM;
 		err = prepare(t, es, extack);

@@ -9,6 +9,7 @@
 #include <linux/seqlock.h>
 #include <linux/types.h>
 
+struct espudp_endpoint;
 struct espudp_peer;
 struct espudp_select_entries;
 struct netlink_ext_ack;
@@ -18,6 +19,7 @@ struct sk_buff;
  * struct espudp_flow - what selectors look at in an inner packet
  * @family: AF_INET or AF_INET6
  * @proto: upper layer protocol, after IPv6 extension headers
+ * @upper: offset of its header
  * @ports: @local_port and @remote_port are known
  * @frag: a fragment, also the first: its ports count as unknown, and behind the
  *	first @proto may be that of an IPv6 extension header
@@ -32,6 +34,7 @@ struct espudp_flow {
 	u8 proto;
 	bool ports;
 	bool frag;
+	u16 upper;
 	__be16 local_port;
 	__be16 remote_port;
 	struct in6_addr local;
@@ -97,7 +100,8 @@ struct espudp_select {
 int espudp_select_init(struct espudp_select *t);
 void espudp_select_destroy(struct espudp_select *t);
 int espudp_select_set(struct espudp_select *t, struct espudp_peer *peer,
-		      struct espudp_sels *sels, struct netlink_ext_ack *extack);
+		      struct espudp_sels *sels, const struct espudp_endpoint *ep,
+		      struct netlink_ext_ack *extack);
 struct espudp_peer *espudp_select_lookup(struct espudp_select *t,
 					 const struct espudp_flow *flow);
 int espudp_select_match(const struct espudp_peer *peer, const struct espudp_flow *flow);

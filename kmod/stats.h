@@ -12,7 +12,7 @@ struct espudp_dev;
 struct espudp_peer;
 struct espudp_sa;
 
-#define ESPUDP_DROP_MAX (ESPUDP_DROP_TX_DEV_DOWN + 1)
+#define ESPUDP_DROP_MAX (ESPUDP_DROP_TX_SOURCE + 1)
 
 /**
  * struct espudp_stats - counters of one CPU, for a device, peer or SA

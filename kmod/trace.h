@@ -50,7 +50,10 @@
 	{ ESPUDP_DROP_TX_SEQ_EXHAUSTED,	"tx-seq-exhausted" },		\
 	{ ESPUDP_DROP_TX_EXPIRED,	"tx-expired" },			\
 	{ ESPUDP_DROP_TX_DEFRAG,	"tx-defrag" },			\
-	{ ESPUDP_DROP_TX_DEV_DOWN,	"tx-dev-down" })
+	{ ESPUDP_DROP_TX_DEV_DOWN,	"tx-dev-down" },		\
+	{ ESPUDP_DROP_RX_VIRTUAL,	"rx-virtual" },			\
+	{ ESPUDP_DROP_TX_VIRTUAL,	"tx-virtual" },			\
+	{ ESPUDP_DROP_TX_SOURCE,	"tx-source" })
 
 TRACE_EVENT(espudp_drop,
 	    TP_PROTO(const struct net_device *dev, const struct espudp_peer *peer,

@@ -80,9 +80,13 @@ struct tx_ctx {
 struct tx_how {
 	struct espudp_peer *peer;
 	struct espudp_sa *sa;
+	const struct espudp_flow *flow;
 	u8 tos;
 	u8 hops;
 	bool df;
+	bool transport;
+	bool whole;		/* was reassembled here */
+	u8 next_header;
 };
 
 static DEFINE_PER_CPU(struct tx_batch *, spare_batch);
@@ -228,7 +232,8 @@ static enum espudp_drop add_segment(struct tx_ctx *ctx, const struct tx_how *how
 				    const struct espudp_segment *seg, u32 mtu)
 {
 	const struct espudp_aead *aead = &how->sa->aead;
-	unsigned int padded = max(seg->len, min_t(unsigned int, how->peer->tfc, mtu));
+	unsigned int payload = seg->len - seg->skip;
+	unsigned int padded = max(payload, min_t(unsigned int, how->peer->tfc, mtu));
 	unsigned int len = espudp_aead_esp_len(aead, padded);
 	enum espudp_drop why;
 	struct tx_batch *b;
@@ -249,7 +254,7 @@ static enum espudp_drop add_segment(struct tx_ctx *ctx, const struct tx_how *how
 	b = ctx->open;
 	if (unlikely(espudp_encap_hlen(b->path.family) + len > IP_MAX_MTU))
 		return ESPUDP_DROP_TX_TOO_BIG;
-	esp = espudp_mem_get(len, b->n ? 4 : 64);
+	esp = espudp_mem_get(ESPUDP_MEM_TX, len, b->n ? 4 : 64);
 	if (unlikely(!esp))
 		return ESPUDP_DROP_TX_NOMEM;
 
@@ -258,9 +263,9 @@ static enum espudp_drop add_segment(struct tx_ctx *ctx, const struct tx_how *how
 		espudp_mem_put(esp);
 		return ESPUDP_DROP_TX_MALFORMED;
 	}
-	memset(inner + seg->len, 0, padded - seg->len);
+	memset(inner + payload, 0, padded - payload);
 	espudp_esp_trailer(inner + padded, len - 8 - aead->iv - aead->icv - padded - 2,
-			   seg->family == AF_INET ? IPPROTO_IPIP : IPPROTO_IPV6);
+			   how->next_header);
 
 	page = virt_to_head_page(esp);
 	off = esp - page_address(page);
@@ -335,15 +340,45 @@ static void set_how(struct espudp_dev *edev, const struct sk_buff *skb, struct t
 
 	if (skb->protocol == htons(ETH_P_IP)) {
 		tos = ip_hdr(skb)->tos;
-		how->df = ip_hdr(skb)->frag_off & htons(IP_DF);
+		how->df = ip_hdr(skb)->frag_off & htons(IP_DF) && !how->whole;
+		how->next_header = IPPROTO_IPIP;
 	} else {
 		tos = ipv6_get_dsfield(ipv6_hdr(skb));
 		how->df = true;
+		how->next_header = IPPROTO_IPV6;
+	}
+	how->hops = espudp_skb_hops(skb) + 1;
+	if (how->transport) {	/* the outer header is the packet's own */
+		how->tos = tos;
+		how->next_header = skb->protocol == htons(ETH_P_IP) ? ip_hdr(skb)->protocol :
+								      ipv6_hdr(skb)->nexthdr;
+		return;
 	}
 	how->tos = tos & (dscp | INET_ECN_MASK);
 	if (df != ESPUDP_DF_COPY)
 		how->df = df == ESPUDP_DF_SET;
-	how->hops = espudp_skb_hops(skb) + 1;
+}
+
+/* Transport mode: the packet has the address of the open batch's path; its
+ * checksum is to be over those that the SA was negotiated with.
+ */
+static enum espudp_drop set_oa(const struct tx_ctx *ctx, const struct tx_how *how,
+			       struct espudp_segment *seg, struct espudp_natoa *n)
+{
+	const struct espudp_path *path = &ctx->open->path;
+	const struct espudp_flow *flow = how->flow;
+	const struct espudp_oa *oa = &how->sa->oa;
+
+	if (flow->family != path->family ||
+	    !espudp_addr_equal(flow->family, &flow->local, &path->saddr))
+		return ESPUDP_DROP_TX_SOURCE;
+	n->family = flow->family;
+	n->src[0] = flow->local;
+	n->dst[0] = flow->remote;
+	n->src[1] = oa->has_local ? oa->local : path->saddr;
+	n->dst[1] = oa->has_remote ? oa->remote : path->daddr;
+	espudp_segment_transport(seg, flow->upper, flow->proto, n);
+	return ESPUDP_DROP_NONE;
 }
 
 /* Cuts a packet into segments and adds them all. */
@@ -353,6 +388,7 @@ static enum espudp_drop tx_segments(struct tx_ctx *ctx, struct tx_how *how,
 	struct espudp_dev *edev = ctx->q->edev;
 	bool v4 = skb->protocol == htons(ETH_P_IP);
 	struct espudp_segment seg;
+	struct espudp_natoa oa;
 	enum espudp_drop why;
 	bool oversize = false;
 	u32 mtu;
@@ -364,13 +400,19 @@ static enum espudp_drop tx_segments(struct tx_ctx *ctx, struct tx_how *how,
 
 	if (!espudp_segment_init(&seg, skb, len))
 		return ESPUDP_DROP_TX_MALFORMED;
+	if (how->transport) {
+		why = set_oa(ctx, how, &seg, &oa);
+		if (unlikely(why))
+			return why;
+	}
 	if (unlikely(espudp_segment_max(&seg) > mtu)) {
-		if (seg.gso || (v4 && ip_hdr(skb)->frag_off & htons(IP_DF)) ||
-		    (!v4 && len > max_t(u32, mtu, IPV6_MIN_MTU))) {
+		if (seg.gso || (!how->whole &&
+				((v4 && ip_hdr(skb)->frag_off & htons(IP_DF)) ||
+				 (!v4 && len > max_t(u32, mtu, IPV6_MIN_MTU))))) {
 			tell_too_big(skb, v4 ? mtu : max_t(u32, mtu, IPV6_MIN_MTU));
 			return ESPUDP_DROP_TX_TOO_BIG;
 		}
-		if (v4 && READ_ONCE(edev->frag) == ESPUDP_FRAG_INSIDE)
+		if (v4 && !how->transport && READ_ONCE(edev->frag) == ESPUDP_FRAG_INSIDE)
 			oversize = !espudp_segment_fragment(&seg, mtu);
 		else
 			oversize = true;
@@ -383,6 +425,31 @@ static enum espudp_drop tx_segments(struct tx_ctx *ctx, struct tx_how *how,
 			return why;
 	} while (espudp_segment_next(&seg));
 	return ESPUDP_DROP_NONE;
+}
+
+/* Finds the peer for a packet: by its virtual address, else by selectors.
+ * ERR_PTR(-EAGAIN) for a fragment that only its datagram can decide, or that
+ * transport mode must not protect (RFC 4303 section 3.3.4).
+ */
+static struct espudp_peer *tx_peer(struct espudp_dev *edev, const struct espudp_flow *flow,
+				   enum espudp_drop *why)
+{
+	struct espudp_peer *peer;
+	int match;
+
+	*why = ESPUDP_DROP_TX_NO_SELECTOR;
+	if (likely(!espudp_pool_covers(edev, flow->family, &flow->remote))) {
+		peer = espudp_select_lookup(&edev->select, flow);
+	} else {
+		peer = espudp_pool_find(edev, flow->family, &flow->remote);
+		match = peer ? espudp_select_match(peer, flow) : 1;
+		if (match != 1)
+			return ERR_PTR(match ?: -ENOENT);
+		*why = ESPUDP_DROP_TX_VIRTUAL;
+	}
+	if (!IS_ERR_OR_NULL(peer) && peer->mode == ESPUDP_MODE_TRANSPORT && flow->frag)
+		return ERR_PTR(-EAGAIN);
+	return peer;
 }
 
 /* Finds the peer and SA for a packet and sends it; consumes @skb. */
@@ -401,22 +468,28 @@ again:
 		goto drop;
 	}
 	skb->protocol = espudp_flow_protocol(&flow);
-	how.peer = espudp_select_lookup(&edev->select, &flow);
-	if (IS_ERR(how.peer)) {
+	how.peer = tx_peer(edev, &flow, &why);
+	if (unlikely(how.peer == ERR_PTR(-EAGAIN) && !how.whole)) {
 		how.peer = NULL;
+		why = ESPUDP_DROP_NONE;
 		if (tx_defrag(edev, skb, &why)) {
 			skb->dev = edev->dev;
+			how.whole = true;
 			goto again;
 		}
 		if (why)
 			espudp_stats_drop(edev, NULL, NULL, why);
 		return;
 	}
-	if (unlikely(!how.peer)) {
-		why = ESPUDP_DROP_TX_NO_SELECTOR;
+	if (IS_ERR_OR_NULL(how.peer)) {
+		how.peer = NULL;
 		tell_unreachable(skb);
 		goto drop;
 	}
+	why = ESPUDP_DROP_NONE;
+	how.flow = &flow;
+	how.transport = how.peer->mode == ESPUDP_MODE_TRANSPORT;
+	how.whole &= how.transport;
 	how.sa = rcu_dereference(how.peer->out);
 	if (unlikely(how.sa && !espudp_sa_usable(how.sa))) {
 		why = ESPUDP_DROP_TX_EXPIRED;
@@ -517,6 +590,7 @@ int espudp_tx_poll(struct napi_struct *napi, int budget)
 	}
 	espudp_queue_keep(q);
 	rcu_read_unlock();
+	espudp_queue_done(q, done);
 
 	if (done < budget)
 		napi_complete_done(napi, done);
@@ -534,7 +608,8 @@ int espudp_tx_poll(struct napi_struct *napi, int budget)
 netdev_tx_t espudp_tx_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	struct espudp_dev *edev = netdev_priv(dev);
-	struct espudp_queue *q = this_cpu_ptr(edev->txq);
+	struct espudp_queue *q;
+	u32 *slot;
 
 	skb = skb_share_check(skb, GFP_ATOMIC);
 	if (unlikely(!skb)) {
@@ -545,6 +620,7 @@ netdev_tx_t espudp_tx_xmit(struct sk_buff *skb, struct net_device *dev)
 		espudp_drop(edev, NULL, NULL, skb, ESPUDP_DROP_TX_RECURSION);
 		return NETDEV_TX_OK;
 	}
+	q = espudp_queue_for(edev, skb, &slot);
 	spin_lock(&q->in.lock);
 	if (unlikely(q->bytes + skb->truesize > ESPUDP_TXQ_BYTES)) {
 		spin_unlock(&q->in.lock);
@@ -553,6 +629,7 @@ netdev_tx_t espudp_tx_xmit(struct sk_buff *skb, struct net_device *dev)
 	}
 	q->bytes += skb->truesize;
 	__skb_queue_tail(&q->in, skb);
+	WRITE_ONCE(*slot, q->cpu << 16 | ++q->queued);
 	spin_unlock(&q->in.lock);
 	napi_schedule(&q->napi);
 	return NETDEV_TX_OK;

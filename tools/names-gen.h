@@ -60,6 +60,18 @@ static const char *const nat_names[] = {
 	"yes",
 };
 
+static const char *const role_names[] = {
+	"unknown",
+	"initiator",
+	"responder",
+};
+
+static const char *const nat_scope_names[] = {
+	"no-responder",
+	"responder",
+	"both",
+};
+
 static const char *const sa_state_names[] = {
 	"reserved",
 	"valid",
@@ -116,6 +128,7 @@ static const char *const drop_names[] = {
 	"rx-ike-unowned",
 	"rx-keepalive",
 	"rx-defrag",
+	"rx-virtual",
 	"tx-no-selector",
 	"tx-no-sa",
 	"tx-no-endpoint",
@@ -132,6 +145,8 @@ static const char *const drop_names[] = {
 	"tx-expired",
 	"tx-defrag",
 	"tx-dev-down",
+	"tx-virtual",
+	"tx-source",
 };
 
 static const char *const espudp_attr_names[] = {
@@ -167,6 +182,15 @@ static const char *const dev_attr_names[] = {
 	"stats",
 	"unknown-spi",
 	"foreign-netns",
+	"nat-scope",
+	"pool",
+};
+
+static const char *const pool_attr_names[] = {
+	"unspec",
+	"address",
+	"prefix-len",
+	"used",
 };
 
 static const char *const socket_attr_names[] = {
@@ -204,6 +228,9 @@ static const char *const peer_attr_names[] = {
 	"last-rx",
 	"last-tx",
 	"stats",
+	"role",
+	"virtual",
+	"take-over",
 };
 
 static const char *const selector_attr_names[] = {
@@ -249,6 +276,8 @@ static const char *const sa_attr_names[] = {
 	"last-used",
 	"stats",
 	"driver",
+	"oa-local",
+	"oa-remote",
 };
 
 static const char *const reserve_attr_names[] = {

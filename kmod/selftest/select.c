@@ -66,7 +66,7 @@ static int set_msg(struct test *x, struct espudp_peer *peer, const struct espudp
 		memcpy(sels->sel, sel, n * sizeof(*sel));
 	}
 	mutex_lock(&x->edev->lock);
-	err = espudp_select_set(x->t, peer, sels, &extack);
+	err = espudp_select_set(x->t, peer, sels, NULL, &extack);
 	mutex_unlock(&x->edev->lock);
 	if (err)
 		kvfree(sels);

@@ -114,6 +114,28 @@ enum espudp_nat {
 };
 
 /**
+ * enum espudp_role - Who began the IKE exchange, this host or the peer, as
+ *   told by the caller.
+ */
+enum espudp_role {
+	ESPUDP_ROLE_UNKNOWN,
+	ESPUDP_ROLE_INITIATOR,
+	ESPUDP_ROLE_RESPONDER,
+};
+
+/**
+ * enum espudp_nat_scope - Which peers are taken, as
+ *   AssumeUDPEncapsulationContextOnSendRule says for Windows. no-responder -
+ *   not where the responder is behind a NAT. responder - there, too, but not
+ *   where both ends are. both - all.
+ */
+enum espudp_nat_scope {
+	ESPUDP_NAT_SCOPE_NO_RESPONDER,
+	ESPUDP_NAT_SCOPE_RESPONDER,
+	ESPUDP_NAT_SCOPE_BOTH,
+};
+
+/**
  * enum espudp_sa_state - reserved - an SPI without keys. valid - usable. soft
  *   - past a soft lifetime, usable. expired - past a hard lifetime or out of
  *   sequence numbers, unusable.
@@ -188,11 +210,14 @@ enum espudp_flush_what {
  *   4301 section 5.2).
  * @ESPUDP_DROP_RX_ECN: Outer CE on an inner packet that is not ECN capable
  *   (RFC 6040).
- * @ESPUDP_DROP_RX_CSUM: Wrong inner TCP checksum (RFC 3948 section 3.1.2).
+ * @ESPUDP_DROP_RX_CSUM: Wrong inner TCP checksum in tunnel mode (RFC 3948
+ *   section 3.1.2).
  * @ESPUDP_DROP_RX_DUMMY: Dummy packet, next header 59; not an error.
  * @ESPUDP_DROP_RX_IKE_UNOWNED: IKE datagram on the module's own socket.
  * @ESPUDP_DROP_RX_KEEPALIVE: NAT-keepalive; not an error.
  * @ESPUDP_DROP_RX_DEFRAG: Inner fragments that could not be reassembled.
+ * @ESPUDP_DROP_RX_VIRTUAL: The virtual address of the packet's peer is another
+ *   peer's by now.
  * @ESPUDP_DROP_TX_NO_SELECTOR: No peer's selectors cover the packet.
  * @ESPUDP_DROP_TX_NO_SA: The peer has no usable outbound SA.
  * @ESPUDP_DROP_TX_NO_ENDPOINT: The peer's outer address or port is not known.
@@ -213,6 +238,9 @@ enum espudp_flush_what {
  * @ESPUDP_DROP_TX_DEFRAG: Fragments that could not be reassembled for a port
  *   selector.
  * @ESPUDP_DROP_TX_DEV_DOWN: The device went down with packets queued.
+ * @ESPUDP_DROP_TX_VIRTUAL: No peer has this virtual address.
+ * @ESPUDP_DROP_TX_SOURCE: Transport mode, and the source is not the peer's
+ *   local outer address.
  */
 enum espudp_drop {
 	ESPUDP_DROP_NONE,
@@ -239,6 +267,7 @@ enum espudp_drop {
 	ESPUDP_DROP_RX_IKE_UNOWNED,
 	ESPUDP_DROP_RX_KEEPALIVE,
 	ESPUDP_DROP_RX_DEFRAG,
+	ESPUDP_DROP_RX_VIRTUAL,
 	ESPUDP_DROP_TX_NO_SELECTOR,
 	ESPUDP_DROP_TX_NO_SA,
 	ESPUDP_DROP_TX_NO_ENDPOINT,
@@ -255,6 +284,8 @@ enum espudp_drop {
 	ESPUDP_DROP_TX_EXPIRED,
 	ESPUDP_DROP_TX_DEFRAG,
 	ESPUDP_DROP_TX_DEV_DOWN,
+	ESPUDP_DROP_TX_VIRTUAL,
+	ESPUDP_DROP_TX_SOURCE,
 };
 
 enum {
@@ -293,10 +324,22 @@ enum {
 	ESPUDP_A_DEV_STATS,
 	ESPUDP_A_DEV_UNKNOWN_SPI,
 	ESPUDP_A_DEV_FOREIGN_NETNS,
+	ESPUDP_A_DEV_NAT_SCOPE,
+	ESPUDP_A_DEV_POOL,
 
 	__ESPUDP_A_DEV_MAX
 };
 #define ESPUDP_A_DEV_MAX (__ESPUDP_A_DEV_MAX - 1)
+
+enum {
+	ESPUDP_A_POOL_UNSPEC,
+	ESPUDP_A_POOL_ADDRESS,
+	ESPUDP_A_POOL_PREFIX_LEN,
+	ESPUDP_A_POOL_USED,
+
+	__ESPUDP_A_POOL_MAX
+};
+#define ESPUDP_A_POOL_MAX (__ESPUDP_A_POOL_MAX - 1)
 
 enum {
 	ESPUDP_A_SOCKET_UNSPEC,
@@ -336,6 +379,9 @@ enum {
 	ESPUDP_A_PEER_LAST_RX,
 	ESPUDP_A_PEER_LAST_TX,
 	ESPUDP_A_PEER_STATS,
+	ESPUDP_A_PEER_ROLE,
+	ESPUDP_A_PEER_VIRTUAL,
+	ESPUDP_A_PEER_TAKE_OVER,
 
 	__ESPUDP_A_PEER_MAX
 };
@@ -387,6 +433,8 @@ enum {
 	ESPUDP_A_SA_LAST_USED,
 	ESPUDP_A_SA_STATS,
 	ESPUDP_A_SA_DRIVER,
+	ESPUDP_A_SA_OA_LOCAL,
+	ESPUDP_A_SA_OA_REMOTE,
 
 	__ESPUDP_A_SA_MAX
 };

@@ -1,0 +1,546 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""Transport mode, and virtual addresses for clients behind one NAT.
+
+  a  clients, all behind one address        b  espudp0                c  a server
+  a0 198.51.100.1/24, 2001:db8:2::1/64 ---- b0 198.51.100.2, 2001:db8:2::2
+                                            b1 10.9.0.1, fd09::1 ---- c0 10.9.0.2, fd09::2
+
+Each client believes that it is 192.168.1.2 or fd01::2, as behind a NAT, and
+computes its checksums so.
+"""
+#
+# KERNELS: 6.1 6.12 debug
+# TIMEOUT: 120
+
+import contextlib
+import ipaddress
+import os
+import socket
+import struct
+import sys
+
+sys.path.insert(0, __file__.rpartition("/")[0])
+import conformance
+import forge
+from forge import Esp, check, csum, equal, n, netns, pseudo, run, wait_for
+
+GATEWAY = {4: "198.51.100.2", 6: "2001:db8:2::2"}
+NAT = {4: "198.51.100.1", 6: "2001:db8:2::1"}
+PRIVATE = {4: "192.168.1.2", 6: "fd01::2"}
+SERVER = {4: "10.9.0.2", 6: "fd09::2"}
+POOL = {4: "100.100.0.0/16", 6: "fd64::/64"}
+UDP, TCP, UDPLITE, ICMP, ICMPV6, DCCP = 17, 6, 136, 1, 58, 33
+AT = {UDP: 6, UDPLITE: 6, TCP: 16, ICMPV6: 2, ICMP: 2, DCCP: 6}
+
+
+def host(addr):
+    return socket.inet_pton(socket.AF_INET6 if ":" in addr else socket.AF_INET, addr)
+
+
+def selector(family, proto=0):
+    """Host to host, as IKE daemons say it; what it says of addresses means the ends."""
+    one = {"local-from": host(GATEWAY[family]), "local-to": host(GATEWAY[family]),
+           "remote-from": host(NAT[family]), "remote-to": host(NAT[family])}
+    if proto:
+        one["protocol"] = proto
+    return one
+
+
+def header(proto, sport, dport, data, src, dst, zero=False):
+    """An upper layer header and its payload, its checksum over these addresses."""
+    if proto in (UDP, UDPLITE):
+        body = struct.pack("!HHHH", sport, dport, 8 + len(data), 0) + data
+    elif proto == TCP:
+        body = struct.pack("!HHIIBBHHH", sport, dport, 7, 0, 0x50, 2, 1000, 0, 0) + data
+    elif proto == DCCP:
+        body = struct.pack("!HHBBHI", sport, dport, 3, 0, 0, 0) + data
+    else:   # echo request
+        body = struct.pack("!BBHHH", 8 if proto == ICMP else 128, 0, 0, sport, dport) + data
+    at = AT[proto]
+    base = b"" if proto == ICMP else pseudo(src, dst, proto, len(body))
+    value = 0 if zero else csum(base + body) or (0xffff if proto == UDP else 0)
+    return body[:at] + struct.pack("!H", value) + body[at + 2:]
+
+
+def right(proto, body, src, dst):
+    base = b"" if proto == ICMP else pseudo(src, dst, proto, len(body))
+    return csum(base + body) == 0
+
+
+class Client:
+    """One behind the NAT: its port, its peer, its SAs."""
+
+    count = 0
+
+    def __init__(self, family=4, proto=0, name=None, oa=None, pool=True, port=None, **settings):
+        Client.count += 1
+        self.family, number = family, Client.count
+        self.port = port or 40000 + number
+        self.to = Esp(0x1000 + number, seed=b"to%d" % number)
+        self.back = Esp(0x2000 + number, seed=b"back%d" % number)
+        with netns("a"):
+            self.sock = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET,
+                                      socket.SOCK_DGRAM)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.sock.bind((NAT[family], self.port))
+            self.sock.connect((GATEWAY[family], 4500))
+        peer = {"mode": "transport", "remote": host(NAT[family]), "remote-port": self.port,
+                "local": host(GATEWAY[family]), "selector": selector(family, proto), **settings}
+        if name:
+            peer["name"] = name
+        if not pool:
+            peer["virtual"] = bytes(len(host(NAT[family])))
+        self.error, self.message, replies = netlink.request("peer-new", ifname="espudp0",
+                                                            peer=peer)
+        if self.error:
+            return
+        self.id = replies[0]["peer"]["id"]
+        oa = {"oa_local": host(oa[0]), "oa_remote": host(oa[1])} if oa else {}
+        for direction, esp in ("in", self.to), ("out", self.back):
+            error, message = forge.sa_new("b", "espudp0", self.id, direction, esp, **oa)
+            if error:
+                raise forge.Failed(f"sa-new: {error} {message}")
+        if pool:
+            self.virtual = str(ipaddress.ip_address(self.show()["virtual"]))
+
+    def show(self):
+        for reply in netlink.must("peer-get", dump=True, ifname="espudp0"):
+            if reply["peer"]["id"] == self.id:
+                return reply["peer"]
+        return None
+
+    def delete(self):
+        self.sock.close()
+        netlink.must("peer-del", ifname="espudp0", peer={"id": self.id})
+
+    def send(self, proto, body, next_header=None):
+        forge.send(self.sock, self.to.seal(body, next_header or proto))
+
+    def datagram(self, proto, sport, dport, data, **kwargs):
+        return header(proto, sport, dport, data, PRIVATE[self.family], GATEWAY[self.family],
+                      **kwargs)
+
+    def receive(self, seconds=5):
+        """The next ESP packet: protocol and payload, or None."""
+        self.sock.settimeout(seconds * conformance.SLOW)
+        try:
+            opened = conformance.Opened(self.back, self.sock.recv(65536))
+        except TimeoutError:
+            return None
+        return (opened.next_header, opened.payload) if opened.authentic else ("forged", b"")
+
+
+def counted(before):
+    return {key: value for key, value in forge.moved(before, forge.settle("b")).items()
+            if not key.startswith(("rx-packets", "rx-bytes", "tx-packets", "tx-bytes"))}
+
+
+def set_pool(family, prefix):
+    address, length = prefix.split("/")
+    return netlink.request("dev-set", ifname="espudp0",
+                           dev={"pool": {"address": host(address), "prefix-len": int(length)}})[:2]
+
+
+def topology():
+    forge.load_module()
+    forge.topo_direct()
+    forge.ns_add("c")
+    run("ip", "-n", "b", "link", "add", "b1", "type", "veth", "peer", "name", "c0", "netns", "c")
+    for name, dev, own in ("b", "b1", 1), ("c", "c0", 2):
+        run("ip", "-n", name, "link", "set", dev, "up")
+        run("ip", "-n", name, "addr", "add", f"10.9.0.{own}/24", "dev", dev)
+        run("ip", "-n", name, "addr", "add", f"fd09::{own}/64", "dev", dev, "nodad")
+        # what is left to the device is really done
+        n(name, "ethtool", "-K", dev, "tx", "off")
+    n("b", "ethtool", "-K", "b0", "tx", "off")
+    run("ip", "-n", "c", "route", "add", "default", "via", "10.9.0.1")
+    run("ip", "-n", "c", "route", "add", "default", "via", "fd09::1")
+    n("b", "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+    run("ip", "-n", "b", "link", "add", "espudp0", "type", "espudp")
+    run("ip", "-n", "b", "link", "set", "espudp0", "up")
+    n("b", "espudp", "socket", "open", "espudp0")
+    for family in 4, 6:
+        run("ip", "-n", "b", "route", "add", POOL[family], "dev", "espudp0", "src",
+            GATEWAY[family])
+
+
+def local(family):
+    """To a socket of the gateway and back."""
+    one, two = Client(family), Client(family)
+    check(f"IPv{family}: two clients have two addresses of the pool", one.virtual != two.virtual
+          and all(ipaddress.ip_address(client.virtual) in ipaddress.ip_network(POOL[family])
+                  for client in (one, two)), one.virtual, two.virtual)
+    server = forge.receiver("b", GATEWAY[family], 1701)
+    server.settimeout(5 * conformance.SLOW)
+    for client in one, two:
+        client.send(UDP, client.datagram(UDP, 1701, 1701, b"ping"))
+        try:
+            data, sender = server.recvfrom(2048)
+        except TimeoutError:
+            data, sender = b"", ("nobody",)
+        equal(f"IPv{family}: UDP of {client.virtual} arrives", (data, *sender[:2]),
+              (b"ping", client.virtual, 1701))
+        server.sendto(b"pong", (client.virtual, 1701))
+        proto, body = client.receive() or (0, b"")
+        check(f"IPv{family}: the answer goes to that client, its checksum over the outer addresses",
+              proto == UDP and body[8:] == b"pong" and
+              right(UDP, body, GATEWAY[family], NAT[family]), proto, body.hex())
+    check(f"IPv{family}: and to no other", one.receive(0.1) is None and two.receive(0.1) is None)
+
+    if family == 4:
+        one.send(UDP, one.datagram(UDP, 1701, 1701, b"zero", zero=True))
+        try:
+            data = server.recv(2048)
+        except TimeoutError:
+            data = b""
+        equal("a UDP checksum of zero stays zero, and is taken", data, b"zero")
+        server.setsockopt(socket.SOL_SOCKET, forge.SO_NO_CHECK, 1)
+        server.sendto(b"pong", (one.virtual, 1701))
+        equal("outbound, too", (one.receive() or (0, b""))[1][6:8], bytes(2))
+    server.close()
+
+    echo = ICMP if family == 4 else ICMPV6
+    one.send(echo, one.datagram(echo, 1, 1, b"echo"))
+    proto, body = one.receive() or (0, b"")
+    check(f"IPv{family}: an echo request is answered, with a right checksum", proto == echo and
+          body[4:] == struct.pack("!HH", 1, 1) + b"echo" and
+          right(echo, body, GATEWAY[family], NAT[family]), proto, body.hex())
+    one.send(TCP, one.datagram(TCP, 1234, 1, b""))
+    proto, body = one.receive() or (0, b"")
+    check(f"IPv{family}: TCP to a closed port is answered by a reset with a right checksum",
+          proto == TCP and len(body) >= 20 and body[13] & 4 and
+          right(TCP, body, GATEWAY[family], NAT[family]), proto, body.hex())
+    one.send(UDP, one.datagram(UDP, 7, 7, b"closed"))
+    proto, body = one.receive() or (0, b"")
+    quoted = body[8:]
+    inner = quoted[12:20] if family == 4 else quoted[8:40]
+    check(f"IPv{family}: an ICMP error quotes the addresses that the client knows",
+          proto == echo and inner == host(NAT[family]) + host(GATEWAY[family]) and
+          right(echo, body, GATEWAY[family], NAT[family]), proto, body.hex())
+
+    # an ICMP error about what we sent, inbound
+    with netns("b"):
+        sock = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET,
+                             socket.SOCK_DGRAM)
+        sock.connect((one.virtual, 9))
+        sock.send(b"nobody there")
+    proto, body = one.receive() or (0, b"")
+    packet = forge.ip(GATEWAY[family], PRIVATE[family], UDP, body)
+    error = struct.pack("!BBHI", 3 if family == 4 else 1, 3 if family == 4 else 4, 0, 0) + packet
+    base = b"" if family == 4 else pseudo(PRIVATE[family], GATEWAY[family], ICMPV6, len(error))
+    error = error[:2] + struct.pack("!H", csum(base + error)) + error[4:]
+    one.send(echo, error)
+
+    def refused():
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 111
+    check(f"IPv{family}: an ICMP error of the client's reaches the socket that it is about",
+          wait_for(5 * conformance.SLOW, refused))
+    sock.close()
+    return one, two
+
+
+def forwarded(family, client):
+    """To a third host, and back."""
+    table = "ip" if family == 4 else "ip6"
+    rules = f"""table {table} t {{ chain pre {{ type nat hook prerouting priority -100;
+        iifname espudp0 meta l4proto {{ tcp, udp }} th dport 5000 dnat to {SERVER[family]}
+    }}
+    }}"""
+    n("b", "nft", "-f", "-", stdin=rules)
+    tap = conformance.Tap("c", "c0")
+    for proto in UDP, TCP:
+        tap.packets()
+        client.send(proto, client.datagram(proto, 4000, 5000, b"x" * 101))
+        bodies = []
+
+        def arrived(packets, proto=proto, bodies=bodies):
+            for packet in packets:
+                at = 20 if family == 4 else 40
+                if (packet[9] if family == 4 else packet[6]) == proto and \
+                        packet[at + 2:at + 4] == struct.pack("!H", 5000):
+                    bodies.append((socket.inet_ntop(socket.AF_INET6 if family == 6 else
+                                                    socket.AF_INET, packet[8:24] if family == 6
+                                                    else packet[12:16]), packet[at:]))
+            return bodies
+        tap.packets(5, arrived)
+        src, body = bodies[0] if bodies else ("", b"")
+        check(f"IPv{family}: forwarded {'UDP' if proto == UDP else 'TCP'} has the virtual source, "
+              "and a right checksum on the wire", src == client.virtual and
+              right(proto, body, client.virtual, SERVER[family]), src, body.hex())
+    while client.receive(0.2):      # resets and errors of the server's
+        pass
+    n("b", "nft", "delete", "table", table, "t")
+
+
+def original(family):
+    """With NAT-OA known, checksums are mended incrementally."""
+    client = Client(family, oa=(GATEWAY[family], PRIVATE[family]))
+    server = forge.receiver("b", GATEWAY[family], 1701)
+    server.settimeout(5 * conformance.SLOW)
+    good = client.datagram(UDP, 1701, 1701, b"good")
+    bad = client.datagram(UDP, 1701, 1701, b"bad!")
+    client.send(UDP, bad[:6] + bytes((bad[6] ^ 1,)) + bad[7:])
+    client.send(UDP, good)
+    try:
+        data = server.recv(2048)
+    except TimeoutError:
+        data = b""
+    equal(f"IPv{family}: with original addresses a right checksum stays right, a wrong one wrong",
+          data, b"good")
+    server.sendto(b"pong", (client.virtual, 1701))
+    proto, body = client.receive() or (0, b"")
+    check(f"IPv{family}: outbound, the checksum is over the original addresses", proto == UDP and
+          right(UDP, body, GATEWAY[family], PRIVATE[family]), body.hex())
+    # RFC 3948 section 3.1.2: what the peer was told once holds for the SA's life
+    old = client.sock
+    with netns("a"):
+        client.sock = socket.socket(old.family, socket.SOCK_DGRAM)
+        client.sock.bind((NAT[family], client.port + 5000))
+        client.sock.connect((GATEWAY[family], 4500))
+    client.send(UDP, good)
+    try:
+        server.recv(2048)
+    except TimeoutError:
+        pass
+    server.sendto(b"moved", (client.virtual, 1701))
+    proto, body = client.receive() or (0, b"")
+    check(f"IPv{family}: likewise after the mapping changed, at the new port", proto == UDP and
+          body[8:] == b"moved" and right(UDP, body, GATEWAY[family], PRIVATE[family]), body.hex())
+    old.close()
+    server.close()
+    client.delete()
+
+
+def fragments(family, client):
+    """Transport mode never protects a fragment."""
+    before = forge.settle("b")
+    server = forge.receiver("b", GATEWAY[family], 1701)
+    server.settimeout(5 * conformance.SLOW)
+    big = os.urandom(3000)
+    server.sendto(big, (client.virtual, 1701))
+    proto, body = client.receive() or (0, b"")
+    check(f"IPv{family}: a large datagram leaves as one ESP packet, in outer fragments",
+          proto == UDP and body[8:] == big and right(UDP, body, GATEWAY[family], NAT[family]),
+          proto, len(body))
+    client.send(UDP, client.datagram(UDP, 1701, 1701, big))
+    try:
+        data = server.recv(65536)
+    except TimeoutError:
+        data = b""
+    check(f"IPv{family}: received outer fragments are reassembled", data == big, len(data))
+    # by a forwarder's hand: fragments reach the device
+    with netns("c"):
+        sock = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET,
+                             socket.SOCK_DGRAM)
+        sock.connect((client.virtual, 1701))
+        sock.send(b"stranger")
+    check(f"IPv{family}: a packet of another source than the SA's is dropped by name",
+          wait_for(5, lambda: forge.drops("b").get("tx-source", 0) >
+                   before["drop"].get("tx-source", 0)) and client.receive(0.2) is None,
+          forge.drops("b"))
+    sock.close()
+    table = "ip" if family == 4 else "ip6"
+    n("b", "nft", "-f", "-", stdin=f"""table {table} t {{ chain post {{
+        type nat hook postrouting priority 100
+        oifname espudp0 snat to {GATEWAY[family]}
+        }}
+        }}""")
+    with netns("c"):
+        sock = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET,
+                             socket.SOCK_DGRAM)
+        sock.connect((client.virtual, 1702))
+        got = None
+        for _ in range(3):      # IPv6 learns the device's MTU first
+            with contextlib.suppress(OSError):
+                sock.send(big)
+            got = got or client.receive(1)
+    proto, body = got or (0, b"")
+    client.receive(1)
+    check(f"IPv{family}: fragments that are forwarded to the device are reassembled first",
+          proto == UDP and body[8:] == big and right(UDP, body, GATEWAY[family], NAT[family]),
+          proto, len(body))
+    sock.close()
+    server.close()
+    n("b", "nft", "delete", "table", table, "t")
+
+
+def selectors():
+    """Protocol and ports are compared as given, in both directions."""
+    client = Client(4, proto=UDP)
+    before = forge.settle("b")
+    client.send(TCP, client.datagram(TCP, 1, 1, b""))
+    equal("a packet of another protocol than selected is dropped by name", counted(before),
+          {"rx-selector": 1})
+    before = forge.settle("b")
+    forge.n_attempt("b", "ping", "-c", 1, "-W", 1, client.virtual)
+    equal("outbound, too", counted(before), {"tx-no-selector": 1})
+    before = forge.settle("b")
+    unused = str(ipaddress.ip_network(POOL[4])[-3])
+    forge.n_attempt("b", "ping", "-c", 1, "-W", 1, unused)
+    equal("a packet to a virtual address that nobody has is dropped by name", counted(before),
+          {"tx-virtual": 1})
+    client.delete()
+
+
+def addresses():
+    """Who gets which."""
+    first = Client(4, name="laptop")
+    kept = first.virtual
+    twin = Client(4, name="laptop")
+    check("two live peers of one name have two addresses", twin.virtual != kept)
+    first.delete()
+    back = Client(4, name="laptop")
+    equal("a client that comes back, known by name and outer address, has its address again",
+          back.virtual, kept)
+    other = Client(4, name="phone")
+    check("another name gets another address", other.virtual != kept)
+    heir = Client(4, name="new", **{"take-over": other.id})
+    equal("an address is taken over from the peer that is named", heir.virtual, other.virtual)
+    before = forge.settle("b")
+    other.send(UDP, other.datagram(UDP, 1, 1, b"late"))
+    equal("what still comes from that peer is dropped by name", counted(before), {"rx-virtual": 1})
+    chosen = Client(4, virtual=host("100.100.7.7"))
+    equal("the caller may choose", chosen.virtual, "100.100.7.7")
+    for what, words, settings in (
+            ("a chosen address that is taken", "another peer has", {"virtual": host("100.100.7.7")}),
+            ("one outside the pool", "not of the device's pool", {"virtual": host("10.1.1.1")}),
+            ("one of another family", "different families", {"virtual": host("fd64::9")})):
+        refused = Client(4, **settings)
+        check(f"{what} is refused", refused.error and words in refused.message, refused.message)
+    error, message = set_pool(4, "100.100.0.0/30")
+    check("a pool in use does not change", error == 16 and "delete them" in message, message)
+    for client in twin, back, other, heir, chosen:
+        client.delete()
+
+
+def pools():
+    for prefix, words in (("10.3.0.0/31", "too small"), ("198.51.100.0/24", "address of this host"),
+                          ("10.3.0.1/24", "behind its prefix"), ("224.0.0.0/24", "unicast"),
+                          ("10.9.0.0/16", "address of this host")):
+        error, message = set_pool(4, prefix)
+        check(f"a pool {prefix} is refused", error and words in message, message)
+    run("ip", "-n", "b", "link", "add", "espudp1", "type", "espudp")
+    error, message, _ = netlink.request("dev-set", ifname="espudp1", dev={
+        "pool": {"address": host("100.100.128.0"), "prefix-len": 24}})
+    check("nor does it overlap that of another device", error == 17 and "overlaps" in message,
+          message)
+    run("ip", "-n", "b", "link", "del", "espudp1")
+
+
+def small_pool():
+    error, message = set_pool(4, "100.64.0.0/29")
+    check("a pool of six addresses", not error, message)
+    run("ip", "-n", "b", "route", "add", "100.64.0.0/29", "dev", "espudp0", "src", GATEWAY[4])
+    clients = [Client(4) for _ in range(6)]
+    equal("has six", len({client.virtual for client in clients}), 6)
+    seventh = Client(4)
+    check("and not seven, in words", seventh.error and "exhausted" in seventh.message,
+          seventh.message)
+    clients[0].delete()
+    eighth = Client(4)
+    check("an address that was given back is not handed out at once", eighth.error,
+          eighth.message)
+    for client in clients[1:]:
+        client.delete()
+
+
+def host_to_host():
+    """Without virtual addresses there is one peer behind an address."""
+    one = Client(4, pool=False, port=41000)
+    check("a peer without a virtual address", not one.error, one.message)
+    two = Client(4, pool=False, port=41001)
+    check("a second one behind the same NAT is refused, and told of pools (RFC 3948 section 5.2)",
+          two.error == 17 and "pool" in two.message, two.message)
+    run("ip", "-n", "b", "rule", "add", "to", NAT[4], "ipproto", "udp", "dport", 1701,
+        "lookup", 51)
+    run("ip", "-n", "b", "route", "add", NAT[4], "dev", "espudp0", "src", GATEWAY[4], "table", 51)
+    server = forge.receiver("b", GATEWAY[4], 1701)
+    server.settimeout(5 * conformance.SLOW)
+    one.send(UDP, one.datagram(UDP, 1701, 1701, b"ping"))
+    try:
+        data, sender = server.recvfrom(2048)
+    except TimeoutError:
+        data, sender = b"", ()
+    equal("its packets come with the outer address", (data, sender), (b"ping", (NAT[4], 1701)))
+    server.sendto(b"pong", (NAT[4], 1701))
+    proto, body = one.receive() or (0, b"")
+    check("a policy rule for L2TP sends the answers through the device, ESP does not loop",
+          proto == UDP and body[8:] == b"pong", proto, body.hex())
+    server.close()
+    one.delete()
+
+
+def nat_scope():
+    role = {"initiator": 1, "responder": 2}
+
+    def attempt(**settings):
+        client = Client(4, **{key.replace("_", "-"): value for key, value in settings.items()})
+        if not client.error:
+            client.delete()
+        return client.error, client.message
+    for scope in 0, 1, 2:
+        netlink.must("dev-set", ifname="espudp0", dev={"nat-scope": scope})
+        for what, settings, least in (
+                ("the client behind a NAT", {"role": role["responder"], "nat_remote": 2}, 0),
+                ("the server behind a NAT", {"role": role["responder"], "nat_local": 2}, 1),
+                ("a server behind a NAT that we call", {"role": role["initiator"],
+                                                        "nat_remote": 2}, 1),
+                ("both behind NATs", {"role": role["responder"], "nat_local": 2,
+                                      "nat_remote": 2}, 2),
+                ("nobody knows", {}, 0)):
+            error, message = attempt(**settings)
+            check(f"nat-scope {scope}: {what}: {'taken' if scope >= least else 'refused'}",
+                  not error if scope >= least else error == 13 and f"({scope})" in message,
+                  error, message)
+
+
+def many():
+    """200 behind one address."""
+    number = 20 if forge.DEBUG_KERNEL else 200
+    clients = [Client(4) for _ in range(number)]
+    server = forge.receiver("b", GATEWAY[4], 1701)
+    for index, client in enumerate(clients):
+        client.send(UDP, client.datagram(UDP, 1701, 1701, struct.pack("!I", index)))
+    senders = {}
+
+    def echo():
+        try:
+            while True:
+                data, sender = server.recvfrom(2048)
+                senders[struct.unpack("!I", data)[0]] = sender[0]
+                server.sendto(data, sender)
+        except BlockingIOError:
+            pass
+        return len(senders) == number
+    wait_for(20, echo)
+    equal(f"{number} clients behind one NAT are heard, each with its address", senders,
+          {index: client.virtual for index, client in enumerate(clients)})
+    got = [(client.receive(2) or (0, b""))[1][8:] for client in clients]
+    equal("all are answered, none crosses", got,
+          [struct.pack("!I", index) for index in range(number)])
+    check("and once", all(client.receive(0.001) is None for client in clients))
+    server.close()
+    for client in clients:
+        client.delete()
+
+
+topology()
+netlink = forge.netlink("b")
+for f in 4, 6:
+    equal(f"IPv{f}: a pool", set_pool(f, POOL[f]), (0, ""))
+pools()
+for f in 4, 6:
+    this, that = local(f)
+    forwarded(f, this)
+    original(f)
+    fragments(f, this)
+    this.delete()
+    that.delete()
+selectors()
+addresses()
+nat_scope()
+many()
+host_to_host()
+small_pool()
+forge.end()
