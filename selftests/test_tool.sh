@@ -97,6 +97,17 @@ bad_words()
 	1|ports need|peer add espudp0 selector local ::/0 remote ::/0 proto icmp local-port 1
 	1|transport|peer add espudp0 mode transport
 	2|twice|peer add espudp0 tfc 1 tfc 2
+	1|often.*responder or both.*0 to 2|set espudp0 nat-scope often
+	1|3.*0 to 2|set espudp0 nat-scope 3
+	1|fd00::/64.*IPv4 prefix|set espudp0 pool fd00::/64
+	1|10.0.0.0/16.*IPv6 prefix|set espudp0 pool6 10.0.0.0/16
+	1|10.0.0.1-10.0.0.9.*prefix|set espudp0 pool 10.0.0.1-10.0.0.9
+	1|0.0.0.0/0|set espudp0 pool 0.0.0.0/0
+	2|pool.*twice|set espudp0 pool none pool 10.0.0.0/8
+	1|server.*responder|peer add espudp0 role server
+	1|here.*address|peer add espudp0 virtual here
+	2|take-over.*peer add|peer set espudp0 1 take-over 2
+	1|nobody|peer add espudp0 mode transport take-over nobody
 	1|no peer with id 9|peer del espudp0 9
 	1|nobody|peer del espudp0 nobody
 	1|rot13.*aes-gcm|sa add espudp0 1 in spi 256 enc rot13 key-file $T/k20
@@ -190,6 +201,177 @@ espudp peer add espudp0 name alice >/dev/null
 check "a name that two peers have is not enough" refused 1 'give the id' \
 	espudp peer set espudp0 alice tfc 100
 espudp flush espudp0 peers
+
+# Transport mode, pools, virtual addresses.
+hole()
+{
+	ip route show "$1" | grep -q "^blackhole .*metric 4294967295"
+}
+
+routed()
+{
+	ip route show "$1" | grep -q "^$1 dev espudp0 .*src $2" ||
+		{ ip route show; return 1; }
+}
+
+ip addr add 198.51.100.2/24 dev dummy0
+ip addr add 198.51.100.3/24 dev dummy0
+ip addr add 203.0.113.2/24 dev dummy0
+transport="mode transport selector local 198.51.100.2 remote 198.51.100.1 proto udp"
+ip link add espudp1 type espudp
+check "a pool" espudp set espudp0 pool 100.100.0.0/16 pool6 fd64::/64
+check "has a blackhole route" hole 100.100.0.0/16
+check "IPv6, too" sh -c "ip -6 route show type blackhole | grep -q '^blackhole fd64::/64 .*4294967295'"
+check "is shown" sh -c "espudp show espudp0 | grep -q 'virtual addresses: 100.100.0.0/16, 0 in use'"
+check "in JSON" is "$(espudp show --json | jq -c '.[0].pool')" \
+	'[{"address":"100.100.0.0","prefix-len":16,"used":0},{"address":"fd64::","prefix-len":64,"used":0}]'
+bad_pools()
+{
+	local pattern words
+
+	while IFS='|' read -r pattern words; do
+		# shellcheck disable=SC2086
+		unchanged refused 1 "$pattern" espudp set $words || return
+	done <<-EOT
+	overlaps.*espudp0 has 100.100.0.0/16|espudp1 pool 100.100.3.0/24
+	overlaps.*espudp0 has fd64::/64|espudp1 pool 100.101.0.0/16 pool6 fd64::/48
+	address of this host.*198.51.100.2 of dummy0|espudp1 pool 198.51.100.0/24
+	too small|espudp1 pool 10.77.0.0/31
+	unicast|espudp1 pool 224.0.0.0/24
+	too large|espudp1 pool 64.0.0.0/7
+	EOT
+}
+check "bad pools are refused in words, and nothing changes" bad_pools
+# shellcheck disable=SC2086
+id=$(espudp peer add espudp0 name laptop remote 198.51.100.1:20001 local 198.51.100.2 \
+	nat-remote yes role responder $transport)
+check "a peer with a local address: a host route with that source" \
+	routed 100.100.0.1 198.51.100.2
+check "none to its outer address, which would loop" not sh -c "ip route show | grep '198.51.100.1 '"
+# shellcheck disable=SC2086
+espudp peer add espudp0 name phone remote 198.51.100.1:20002 $transport >/dev/null
+check "one without: a route for the pool, with the kernel's source" \
+	routed 100.100.0.0/16 198.51.100.2
+# shellcheck disable=SC2086
+espudp peer add espudp0 name far remote 203.0.113.7 virtual 100.100.9.9 $transport >/dev/null
+check "another source: a host route" routed 100.100.9.9 203.0.113.2
+check "show: a peer by its virtual address" \
+	sh -c "espudp show espudp0 100.100.0.1 | grep -q 'peer: laptop'"
+check "and the virtual address by name" \
+	sh -c "espudp show espudp0 laptop | grep -q 'virtual address: 100.100.0.1$'"
+check "and the end behind the NAT" \
+	sh -c "espudp show espudp0 100.100.0.1 | grep -q 'endpoint: 198.51.100.1:20001, behind a NAT'"
+check "a peer by the NAT's address and port" \
+	sh -c "espudp show espudp0 198.51.100.1:20002 | grep -q 'peer: phone'"
+check "all behind a NAT" is "$(espudp show espudp0 198.51.100.1 | grep -c ^peer:)" 2
+check "of whom none can be changed by that" refused 1 'several peers are at.*give the id' \
+	espudp peer set espudp0 198.51.100.1 tfc 0
+check "an address that nobody has" refused 1 'no peer has the address' \
+	espudp show espudp0 100.100.0.99
+bad_peers()
+{
+	local pattern words
+
+	while IFS='|' read -r pattern words; do
+		# shellcheck disable=SC2086
+		unchanged refused 1 "$pattern" espudp peer add espudp0 $words $transport || return
+	done <<-EOT
+	not of the device's pool.*100.100.0.0/16|remote 198.51.100.1:20003 virtual 10.1.1.1
+	another peer has.*laptop.*take-over $id|remote 198.51.100.1:20003 virtual 100.100.0.1
+	families|remote 198.51.100.1:20003 virtual fd64::7
+	outer address is one of the device's virtual|remote 100.100.0.200
+	EOT
+}
+check "bad virtual addresses are refused in words, and nothing changes" bad_peers
+check "virtual addresses are for transport mode" refused 1 'transport mode' \
+	espudp peer add espudp0 remote 198.51.100.1:20003 virtual 100.100.0.1
+check "a pool in use stays, and who has an address is said" unchanged refused 1 \
+	'delete them first.*peer .* has 100.100' espudp set espudp0 pool 100.96.0.0/16
+espudp peer set espudp0 laptop local 198.51.100.3
+check "another local address: another source" routed 100.100.0.1 198.51.100.3
+# shellcheck disable=SC2086
+check "take-over gives the address to the new peer" is "$(espudp peer add espudp0 name heir \
+	remote 198.51.100.1:20004 take-over laptop local 198.51.100.2 $transport --json |
+	jq -r .virtual)" 100.100.0.1
+check "and the route its source" routed 100.100.0.1 198.51.100.2
+espudp peer del espudp0 laptop
+check "the old peer's deletion leaves the route" routed 100.100.0.1 198.51.100.2
+espudp peer del espudp0 100.100.0.1
+check "the new one's removes it" not sh -c "ip route show 100.100.0.1 | grep ."
+check "that of the pool stays" routed 100.100.0.0/16 198.51.100.2
+# shellcheck disable=SC2086
+id=$(espudp peer add espudp0 name plain virtual none remote 198.51.100.1:20005 $transport)
+check "virtual none: none" is "$(espudp show --json | jq -c ".[0].peer[] | select(.id==$id).virtual")" null
+# shellcheck disable=SC2086
+check "a second one behind the NAT is refused, with what to do (RFC 3948 section 5.2)" \
+	refused 1 '5.2.*pool of virtual.*peer plain' espudp peer add espudp0 virtual none \
+	remote 198.51.100.1:20006 $transport
+espudp peer del espudp0 plain
+espudp showconf espudp0 >"$T/virtual"
+check "showconf: pools and virtual addresses" is \
+	"$(grep -cE '^(Pool = 100.100.0.0/16|Pool6 = fd64::/64|Virtual = 100.100.9.9)$' "$T/virtual")" 3
+check "setconf takes it" unchanged espudp setconf espudp0 "$T/virtual"
+sed '/^Pool = /d' "$T/virtual" >"$T/bad"
+check "a file without the pool of a peer that stays is refused" \
+	unchanged refused 1 'needs the Pool' espudp setconf espudp0 "$T/bad"
+sed 's/100.100.9.9/100.100.9.10/' "$T/virtual" >"$T/bad"
+check "as is another address for it" \
+	unchanged refused 1 'keeps its virtual address' espudp setconf espudp0 "$T/bad"
+espudp flush espudp0 peers
+espudp route del espudp0
+check "route del removes routes and blackholes" not sh -c "ip route show | grep 100.100"
+check "setconf brings all back" espudp setconf espudp0 "$T/virtual"
+check "the routes" routed 100.100.9.9 203.0.113.2
+check "and the blackhole" hole 100.100.0.0/16
+check "route show" is "$(espudp route show espudp0 --json |
+	jq -c '.[] | select(.prefix == "100.100.0.0/16") | [.device, .blackhole, .pool, .source]')" \
+	'[true,true,true,"198.51.100.2"]'
+ip addr del 203.0.113.2/24 dev dummy0
+espudp peer set espudp0 far local 203.0.113.2 2>"$T/err"
+check "a source that is no address of this host is told" grep -q '203.0.113.2.*no address' "$T/err"
+printf '[Device]\nNatScope = 1\n' >"$T/none"
+check "a file without pools and peers" espudp setconf espudp0 "$T/none"
+check "leaves none" is "$(espudp show --json | jq -c '.[0] | [.pool, .peers, ."nat-scope"]')" \
+	'[[],0,"responder"]'
+check "but the blackhole" hole 100.100.0.0/16
+
+# Pools that are too small, and who may be behind a NAT.
+ip link del espudp1
+espudp route del espudp0 100.100.0.0/16 fd64::/64
+espudp set espudp0 pool 100.64.0.0/30
+for port in 1 2; do
+	# shellcheck disable=SC2086
+	espudp peer add espudp0 remote 198.51.100.1:$port $transport >/dev/null
+done
+# shellcheck disable=SC2086
+check "an exhausted pool" refused 1 'exhausted.*100.64.0.0/30, 2 in use' \
+	espudp peer add espudp0 remote 198.51.100.1:3 $transport
+espudp flush espudp0 peers
+espudp peer add espudp0 name far remote 203.0.113.7 >/dev/null
+check "a pool that covers a peer's outer address" unchanged refused 1 \
+	'outer address.*far.*203.0.113.7' espudp set espudp0 pool6 fd64::/64 pool 203.0.113.4/30
+espudp flush espudp0 peers
+check "pool none" espudp set espudp0 pool none
+check "takes the blackhole with it" not hole 100.64.0.0/30
+# shellcheck disable=SC2086
+scope()
+{
+	espudp set espudp0 nat-scope $1
+	refused 1 "$2.*espudp set espudp0 nat-scope both" espudp peer add espudp0 \
+		remote 198.51.100.1 role responder nat-local yes $3 $transport
+}
+check "nat-scope 0: the rule is said" scope 0 'no-responder \(0\)' ''
+check "nat-scope responder likewise" scope responder 'responder \(1\)' 'nat-remote yes'
+check "and shown" sh -c "espudp show | grep -q 'nat scope: responder'"
+espudp set espudp0 nat-scope 2
+# shellcheck disable=SC2086
+espudp peer add espudp0 name oa remote 198.51.100.1 $transport >/dev/null
+check "original addresses" espudp sa add espudp0 oa in spi 0x1000 enc aes-gcm key-file "$T/k20" \
+	oa-local 198.51.100.2 oa-remote 192.168.1.2
+check "of which an inbound SA needs two" refused 1 'both' espudp sa add espudp0 oa in spi 0x1001 \
+	enc aes-gcm key-file "$T/k20" oa-local 198.51.100.2
+espudp flush espudp0 peers
+ip addr flush dev dummy0
 
 # Configuration files.
 conf good <<EOT

@@ -8,6 +8,7 @@
 #include "explain.h"
 #include "format.h"
 #include "lookup.h"
+#include "virtual.h"
 
 #define DEFAULT_PORT 4500
 #define DEFAULT_WINDOW 1024
@@ -16,6 +17,7 @@ static const struct dev dev_defaults = {
 	.port = DEFAULT_PORT,
 	.pmtu_discovery = 1,
 	.replay_window = DEFAULT_WINDOW,
+	.nat_scope = ESPUDP_NAT_SCOPE_BOTH,
 };
 
 struct undo *apply_log(struct apply *a, uint8_t cmd)
@@ -57,6 +59,8 @@ int apply_run(struct apply *a, const struct undo *u, unsigned int line,
 
 	if (u->cmd == ESPUDP_CMD_PEER_NEW || u->cmd == ESPUDP_CMD_PEER_SET)
 		r.peer = &u->peer;
+	if (u->cmd == ESPUDP_CMD_DEV_SET)
+		r.dev = &u->dev;
 	if (u->cmd == ESPUDP_CMD_SA_NEW)
 		r.sa = &u->sa;
 	put_request(a, u);
@@ -184,6 +188,71 @@ int apply_device(struct apply *a)
 	if (!ret && back.dev.o.has)
 		*apply_log(a, 0) = back;
 	return !ret && open ? open_own(a, old, port) : ret;
+}
+
+static struct undo set_pool_of(const struct dev *dev, uint8_t family,
+			       struct pool *pool)
+{
+	const struct pool *wanted = virtual_pool(dev, family);
+	struct undo u = { .cmd = ESPUDP_CMD_DEV_SET };
+
+	*pool = (struct pool){ .addr.family = family };
+	if (wanted)
+		*pool = *wanted;
+	SET(pool, ESPUDP_A_POOL_ADDRESS);
+	u.dev.pool = (struct list){ pool, 1 };
+	SET(&u.dev, ESPUDP_A_DEV_POOL);
+	return u;
+}
+
+static int set_pool_like(struct apply *a, const struct dev *want,
+			 const struct dev *old, uint8_t family)
+{
+	const struct pool *x = virtual_pool(want, family);
+	const struct pool *y = virtual_pool(old, family);
+	struct pool to, *from;
+	struct undo u, *back;
+	int ret;
+
+	if ((!x && !y) ||
+	    (x && y && x->len == y->len && addr_equal(&x->addr, &y->addr)))
+		return OK;
+	u = set_pool_of(want, family, &to);
+	ret = apply_run(a, &u, 0, NULL, NULL);
+	if (ret)
+		return ret;
+	from = &a->old_pools[family == AF_INET6];
+	back = apply_log(a, 0);
+	*back = set_pool_of(old, family, from);
+	return y ? virtual_forget(&a->protect, y) : OK;
+}
+
+/* Before there are peers in them. */
+int apply_pools(struct apply *a)
+{
+	const struct dev *want = &a->conf.dev;
+	const struct dev *old = LIST(struct dev, &a->devs);
+	int ret = OK;
+
+	if (virtual_pool(want, AF_INET))
+		ret = set_pool_like(a, want, old, AF_INET);
+	if (!ret && virtual_pool(want, AF_INET6))
+		ret = set_pool_like(a, want, old, AF_INET6);
+	return ret;
+}
+
+/* When nobody is in them. */
+int apply_pools_gone(struct apply *a)
+{
+	const struct dev *want = &a->conf.dev;
+	const struct dev *old = LIST(struct dev, &a->devs);
+	int ret = OK;
+
+	if (!virtual_pool(want, AF_INET))
+		ret = set_pool_like(a, want, old, AF_INET);
+	if (!ret && !virtual_pool(want, AF_INET6))
+		ret = set_pool_like(a, want, old, AF_INET6);
+	return ret;
 }
 
 static int apply_back(struct apply *a, const struct undo *u)

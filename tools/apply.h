@@ -17,6 +17,7 @@ struct apply {
 	struct list undo;
 	unsigned int kept_keys; /* SAs whose keys the file has, and may differ */
 	struct protect protect;
+	struct pool old_pools[2]; /* in requests of the log */
 };
 
 /* One for each peer of the file. */
@@ -47,7 +48,12 @@ bool plan_keeps_peer(const struct apply *a, const struct peer *peer);
 bool plan_keeps_sa(const struct apply *a, const struct sa *sa);
 
 int apply_device(struct apply *a);
+/* Pools that the file has come first; those that it lacks go last. */
+int apply_pools(struct apply *a);
+int apply_pools_gone(struct apply *a);
 int apply_peers(struct apply *a);
+/* Routes to the virtual addresses of the peers as they are now. */
+int apply_routes(struct apply *a);
 int apply_sas(struct apply *a);
 /* Deletes what the file does not have: after this nothing is undone. */
 int apply_deletions(struct apply *a);

@@ -8,6 +8,7 @@
 #include "explain.h"
 #include "format.h"
 #include "lookup.h"
+#include "virtual.h"
 
 #define DEFAULT_PORT 4500
 #define DEFAULT_KEEPALIVE 20
@@ -145,6 +146,9 @@ static int change_peer(struct apply *a, const struct plan *p)
 	}
 	apply_diff(&set_peer, want, &defaults, old, &u.peer, &back.peer);
 	diff_local(want, old, &u.peer, &back.peer);
+	/* It stays what it is: see plan_make(). */
+	CLEAR(&u.peer, ESPUDP_A_PEER_VIRTUAL);
+	CLEAR(&back.peer, ESPUDP_A_PEER_VIRTUAL);
 	diff_remote(a, want, old, &u.peer, &back.peer);
 	if (u.peer.o.has == 1ULL << ESPUDP_A_PEER_ID)
 		return OK;
@@ -189,6 +193,26 @@ int apply_peers(struct apply *a)
 	for_each(struct plan, p, &a->plans)
 		if (!ret)
 			ret = p->old ? change_peer(a, p) : new_peer(a, p);
+	return ret;
+}
+
+int apply_routes(struct apply *a)
+{
+	const struct dev *dev = LIST(struct dev, &a->devs);
+	struct list peers = { 0 }, some = { 0 };
+	struct dev now = *dev;
+	int ret = lookup_peers(&a->nl, a->ifname, &peers);
+
+	now.pool = a->conf.dev.pool;
+	for_each(struct plan, p, &a->plans)
+		for_each(struct peer, peer, &peers)
+			if (peer->id == p->id && !p->conf->no_routes)
+				*(struct peer *)list_add(&some, sizeof(*peer)) =
+					*peer;
+	if (!ret)
+		ret = virtual_add(&a->protect, &now, &some);
+	free(some.v);
+	objects_free(&set_peer, &peers);
 	return ret;
 }
 
@@ -304,15 +328,18 @@ int apply_deletions(struct apply *a)
 	for_each(struct peer, p, &a->peers) {
 		struct undo u = { .cmd = ESPUDP_CMD_PEER_DEL };
 
-		protect_prefixes(&p->selector, &prefixes);
+		protect_prefixes(p, &prefixes);
 		if (plan_keeps_peer(a, p))
 			continue;
 		u.peer.id = p->id;
 		SET(&u.peer, ESPUDP_A_PEER_ID);
 		ret |= delete (a, &u);
 	}
-	if (!lookup_peers(&a->nl, a->ifname, &peers))
+	if (!lookup_peers(&a->nl, a->ifname, &peers)) {
+		ret |= virtual_release(&a->protect, &a->peers, &peers);
 		ret |= protect_release(&a->protect, &prefixes, &peers, false);
+	}
+	ret |= apply_pools_gone(a);
 	objects_free(&set_peer, &peers);
 	free(prefixes.v);
 	return ret ? FAILED : OK;

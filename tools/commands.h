@@ -10,6 +10,7 @@ int cmd_socket(struct words *w);
 int cmd_peer(struct words *w);
 int cmd_sa(struct words *w);
 int cmd_flush(struct words *w);
+int cmd_shield(struct words *w);
 int cmd_route(struct words *w);
 int cmd_monitor(struct words *w);
 int cmd_stats(struct words *w);

@@ -164,6 +164,9 @@ static int device_line(struct parser *p, const char *key, char *value)
 
 	if (f)
 		return set_field(&set_dev, f, &p->conf->dev, value);
+	if (!strcasecmp(key, "Pool") || !strcasecmp(key, "Pool6"))
+		return parse_pool(key, value, key[4] ? AF_INET6 : AF_INET,
+				  &p->conf->dev.pool);
 	if (!strcasecmp(key, "Listen"))
 		return set_listen(p->conf, value);
 	return error("unknown setting `%s' in [Device]", key);

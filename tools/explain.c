@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <ifaddrs.h>
 #include <net/if.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 #include "format.h"
 #include "lookup.h"
 #include "objects.h"
-#include "prefix.h"
+#include "virtual.h"
 
 static const char *hint_errno(const char *ifname, const struct nl_error *e)
 {
@@ -111,6 +112,15 @@ static const char *hint_peer(struct nl *nl, const char *ifname, uint8_t cmd,
 					      format_peer(p->name, p->id));
 			continue;
 		}
+		if (!p->virtual.family && p->mode == ESPUDP_MODE_TRANSPORT &&
+		    addr_equal(&p->remote, &peer->remote)) {
+			text = format(
+				"peer %s is at %s", format_peer(p->name, p->id),
+				format_endpoint(&p->remote, p->remote_port));
+			continue;
+		}
+		if (p->mode == ESPUDP_MODE_TRANSPORT)
+			continue;
 		for_each(struct selector, a, &p->selector)
 			for_each(struct selector, b, &peer->selector)
 				if (selectors_clash(a, b))
@@ -124,11 +134,143 @@ out:
 	return text;
 }
 
+/* Which address of this host is in the way. */
+static const char *hint_own(const struct pool *pool)
+{
+	struct ifaddrs *all = NULL;
+	const char *text = "";
+	struct addr a;
+
+	if (getifaddrs(&all))
+		return text;
+	for (struct ifaddrs *i = all; i && !*text; i = i->ifa_next) {
+		if (!i->ifa_addr)
+			continue;
+		memset(&a, 0, sizeof(a));
+		a.family = i->ifa_addr->sa_family;
+		if (a.family == AF_INET)
+			a.v4 = ((struct sockaddr_in *)i->ifa_addr)->sin_addr;
+		else if (a.family == AF_INET6)
+			a.v6 = ((struct sockaddr_in6 *)i->ifa_addr)->sin6_addr;
+		if (pool_has(pool, &a))
+			text = format("%s of %s is in %s", format_addr(&a),
+				      i->ifa_name, format_pool(pool));
+	}
+	freeifaddrs(all);
+	return text;
+}
+
+/* Which peer has an address that a pool covers: outer, or virtual. */
+static const char *hint_inside(struct nl *nl, const char *ifname,
+			       const struct pool *pool, bool virtual)
+{
+	struct list peers = { 0 };
+	const char *text = "";
+
+	lookup_peers(nl, ifname, &peers);
+	for_each(struct peer, p, &peers) {
+		const struct addr *a = virtual ? &p->virtual : &p->remote;
+
+		if (!*text && pool_has(pool, a))
+			text = format("peer %s has %s",
+				      format_peer(p->name, p->id),
+				      format_addr(a));
+	}
+	objects_free(&set_peer, &peers);
+	return text;
+}
+
+static const char *hint_overlap(struct nl *nl, const char *ifname,
+				const struct pool *pool)
+{
+	struct list devs = { 0 };
+	const char *text = "";
+
+	lookup_devs(nl, NULL, &devs);
+	for_each(struct dev, dev, &devs)
+		for_each(struct pool, p, &dev->pool)
+			if (strcmp(dev->ifname, ifname) &&
+			    (pool_has(pool, &p->addr) ||
+			     pool_has(p, &pool->addr)))
+				text = format("%s has %s", dev->ifname,
+					      format_pool(p));
+	objects_free(&set_dev, &devs);
+	return text;
+}
+
+/* What is in the way of a pool. */
+static const char *hint_pool(struct nl *nl, const char *ifname, int err,
+			     const struct pool *pool)
+{
+	const struct pool *old;
+	struct list devs = { 0 };
+	const char *text = "";
+
+	if (err == EEXIST)
+		return hint_overlap(nl, ifname, pool);
+	if (err == EADDRINUSE) {
+		text = hint_own(pool);
+		return *text ? text : hint_inside(nl, ifname, pool, false);
+	}
+	if (err != EBUSY || lookup_devs(nl, ifname, &devs))
+		return text;
+	for_each(struct dev, dev, &devs) {
+		old = virtual_pool(dev, pool->addr.family);
+		if (old)
+			text = hint_inside(nl, ifname, old, true);
+	}
+	objects_free(&set_dev, &devs);
+	return text;
+}
+
+/* Why a peer gets no virtual address. */
+static const char *hint_virtual(struct nl *nl, const char *ifname, int err,
+				const struct peer *peer)
+{
+	struct addr a = HAS(peer, ESPUDP_A_PEER_VIRTUAL) ? peer->virtual :
+							   peer->remote;
+	const struct pool *pool = NULL;
+	struct list devs = { 0 }, peers = { 0 };
+	const char *text = "";
+
+	if (!lookup_devs(nl, ifname, &devs) && devs.n)
+		pool = virtual_pool(devs.v, a.family);
+	if (!pool)
+		text = format("see `pool%s' in `espudp help set'",
+			      a.family == AF_INET6 ? "6" : "");
+	else if (err == ENOSPC || !pool_has(pool, &a))
+		text = format("the pool is %s, %u in use", format_pool(pool),
+			      pool->used);
+	else if (err == EADDRINUSE && !lookup_peers(nl, ifname, &peers))
+		for_each(struct peer, p, &peers)
+			if (addr_equal(&p->virtual, &a))
+				text = format("peer %s has it: `take-over %u'",
+					      format_peer(p->name, p->id),
+					      p->id);
+	objects_free(&set_dev, &devs);
+	objects_free(&set_peer, &peers);
+	return text;
+}
+
+static bool is_peer_change(const struct request *r)
+{
+	return r && r->peer &&
+	       (r->cmd == ESPUDP_CMD_PEER_NEW || r->cmd == ESPUDP_CMD_PEER_SET);
+}
+
 static const char *hint(struct nl *nl, const char *ifname,
 			const struct nl_error *e, const struct request *r)
 {
 	const char *text;
 	int err = e->err;
+
+	if (r && r->dev && r->dev->pool.n && !strcmp(e->attr, "dev.pool"))
+		return hint_pool(nl, ifname, err, r->dev->pool.v);
+	if (is_peer_change(r) && err == EACCES)
+		return format("or `espudp set %s nat-scope both'", ifname);
+	if (is_peer_change(r) &&
+	    (err == ENOSPC || !strcmp(e->attr, "peer.virtual")))
+		return hint_virtual(nl, ifname, err, r->peer);
 
 	if (r && r->cmd == ESPUDP_CMD_SOCKET_ATTACH && err == EADDRINUSE)
 		return format("for port %u see `espudp socket adopt'", r->port);
@@ -136,8 +278,7 @@ static const char *hint(struct nl *nl, const char *ifname,
 		text = hint_spi(nl, ifname, r->sa);
 		return *text ? text : hint_errno(ifname, e);
 	}
-	if (r && r->peer && err == EEXIST &&
-	    (r->cmd == ESPUDP_CMD_PEER_NEW || r->cmd == ESPUDP_CMD_PEER_SET)) {
+	if (is_peer_change(r) && err == EEXIST) {
 		text = hint_peer(nl, ifname, r->cmd, r->peer);
 		return *text ? text : hint_errno(ifname, e);
 	}

@@ -9,6 +9,7 @@ struct request {
 	uint8_t cmd;
 	const char *what; /* in words, as "peer 3"; may be NULL */
 	const struct sa *sa;
+	const struct dev *dev;
 	const struct peer *peer;
 	uint16_t port;
 };

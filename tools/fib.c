@@ -8,6 +8,18 @@
 /* The metric that the kernel gives to an IPv6 route that asks for none. */
 #define IP6_METRIC 1024
 
+static uint8_t type_of(uint32_t ifindex)
+{
+	switch (ifindex) {
+	case FIB_GUARD:
+		return RTN_UNREACHABLE;
+	case FIB_HOLE:
+		return RTN_BLACKHOLE;
+	default:
+		return RTN_UNICAST;
+	}
+}
+
 static struct rtmsg *request(struct nl *rt, uint16_t type, uint16_t flags)
 {
 	rt->overflow = false;
@@ -18,8 +30,10 @@ static struct rtmsg *request(struct nl *rt, uint16_t type, uint16_t flags)
 }
 
 static int change(struct nl *rt, uint16_t type, uint16_t flags,
-		  const struct prefix *p, uint32_t ifindex)
+		  const struct prefix *p, uint32_t ifindex,
+		  const struct addr *src)
 {
+	bool device = type_of(ifindex) == RTN_UNICAST;
 	bool ip6 = p->addr.family == AF_INET6;
 	struct rtmsg *rtm = request(rt, type, flags);
 
@@ -28,29 +42,32 @@ static int change(struct nl *rt, uint16_t type, uint16_t flags,
 	rtm->rtm_table = RT_TABLE_MAIN;
 	rtm->rtm_protocol = RTPROT_STATIC;
 	rtm->rtm_scope = RT_SCOPE_UNIVERSE;
-	rtm->rtm_type = RTN_UNREACHABLE;
-	if (ifindex != FIB_GUARD) {
-		rtm->rtm_type = RTN_UNICAST;
+	rtm->rtm_type = type_of(ifindex);
+	if (device) {
 		if (!ip6)
 			rtm->rtm_scope = RT_SCOPE_LINK;
 		nl_put_u32(rt, RTA_OIF, ifindex);
 	}
 	nl_put(rt, RTA_DST, p->addr.b, addr_len(&p->addr));
-	if (ifindex == FIB_GUARD)
+	if (src)
+		nl_put(rt, RTA_PREFSRC, src->b, addr_len(src));
+	if (!device)
 		nl_put_u32(rt, RTA_PRIORITY, FIB_GUARD_METRIC);
 	else if (ip6)
 		nl_put_u32(rt, RTA_PRIORITY, IP6_METRIC);
 	return nl_talk(rt, NULL, NULL);
 }
 
-int fib_add(struct nl *rt, const struct prefix *p, uint32_t ifindex)
+int fib_add(struct nl *rt, const struct prefix *p, uint32_t ifindex,
+	    const struct addr *src)
 {
-	return change(rt, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, p, ifindex);
+	return change(rt, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, p, ifindex,
+		      src);
 }
 
 int fib_del(struct nl *rt, const struct prefix *p, uint32_t ifindex)
 {
-	int err = change(rt, RTM_DELROUTE, 0, p, ifindex);
+	int err = change(rt, RTM_DELROUTE, 0, p, ifindex, NULL);
 
 	/* ENODEV: the device went, and its routes with it. */
 	return err == ESRCH || err == ENODEV ? 0 : err;
@@ -62,6 +79,15 @@ struct dump {
 	size_t start;
 };
 
+static void get_addr(const struct nlattr *attr, uint8_t family, struct addr *a)
+{
+	size_t len = mnl_attr_get_payload_len(attr);
+
+	a->family = family;
+	if (len <= sizeof(a->b))
+		memcpy(a->b, mnl_attr_get_payload(attr), len);
+}
+
 static void on_route(const struct nlmsghdr *nlh, void *arg)
 {
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
@@ -70,18 +96,17 @@ static void on_route(const struct nlmsghdr *nlh, void *arg)
 	struct fib_route r = { .type = rtm->rtm_type,
 			       .protocol = rtm->rtm_protocol };
 	struct dump *d = arg;
-	size_t len;
 
 	r.prefix.addr.family = rtm->rtm_family;
 	r.prefix.len = rtm->rtm_dst_len;
 	mnl_attr_for_each(attr, nlh, sizeof(*rtm))
 	{
-		len = mnl_attr_get_payload_len(attr);
 		switch (mnl_attr_get_type(attr)) {
 		case RTA_DST:
-			if (len <= sizeof(r.prefix.addr.b))
-				memcpy(r.prefix.addr.b,
-				       mnl_attr_get_payload(attr), len);
+			get_addr(attr, rtm->rtm_family, &r.prefix.addr);
+			break;
+		case RTA_PREFSRC:
+			get_addr(attr, rtm->rtm_family, &r.src);
 			break;
 		case RTA_OIF:
 			r.ifindex = mnl_attr_get_u32(attr);
@@ -96,12 +121,10 @@ static void on_route(const struct nlmsghdr *nlh, void *arg)
 	}
 	if (table != RT_TABLE_MAIN || rtm->rtm_flags & RTM_F_CLONED)
 		return;
-	if (d->ifindex == FIB_GUARD) {
-		if (r.metric != FIB_GUARD_METRIC || r.type != RTN_UNREACHABLE)
-			return;
-	} else if (r.type != RTN_UNICAST || r.ifindex != d->ifindex) {
+	if (r.type != type_of(d->ifindex) ||
+	    (r.type == RTN_UNICAST ? r.ifindex != d->ifindex :
+				     r.metric != FIB_GUARD_METRIC))
 		return;
-	}
 	*(struct fib_route *)list_add(d->routes, sizeof(r)) = r;
 }
 
@@ -121,8 +144,8 @@ static int dump_family(struct nl *rt, uint8_t family, uint32_t ifindex,
 
 	/* The kernel filters, or a router's whole table would come. */
 	rtm->rtm_family = family;
-	rtm->rtm_type = ifindex == FIB_GUARD ? RTN_UNREACHABLE : RTN_UNICAST;
-	if (ifindex != FIB_GUARD)
+	rtm->rtm_type = type_of(ifindex);
+	if (rtm->rtm_type == RTN_UNICAST)
 		nl_put_u32(rt, RTA_OIF, ifindex);
 	nl_put_u32(rt, RTA_TABLE, RT_TABLE_MAIN);
 	err = nl_dump(rt, on_route, reset, &d);
@@ -140,10 +163,40 @@ int fib_dump(struct nl *rt, uint32_t ifindex, struct list *routes)
 	return err ? err : dump_family(rt, AF_INET6, ifindex, routes);
 }
 
-bool fib_find(const struct list *routes, const struct prefix *p)
+const struct fib_route *fib_find(const struct list *routes,
+				 const struct prefix *p)
 {
 	for_each(struct fib_route, r, routes)
 		if (prefix_equal(&r->prefix, p))
-			return true;
-	return false;
+			return r;
+	return NULL;
+}
+
+static void on_source(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, nlh,
+			  sizeof(*rtm)) if (mnl_attr_get_type(attr) ==
+					    RTA_PREFSRC)
+		get_addr(attr, rtm->rtm_family, arg);
+}
+
+int fib_source(struct nl *rt, const struct addr *to, uint32_t mark,
+	       uint32_t bound_ifindex, struct addr *src)
+{
+	struct rtmsg *rtm = request(rt, RTM_GETROUTE, 0);
+	int err;
+
+	rtm->rtm_family = to->family;
+	rtm->rtm_dst_len = addr_len(to) * 8;
+	nl_put(rt, RTA_DST, to->b, addr_len(to));
+	if (mark)
+		nl_put_u32(rt, RTA_MARK, mark);
+	if (bound_ifindex)
+		nl_put_u32(rt, RTA_OIF, bound_ifindex);
+	memset(src, 0, sizeof(*src));
+	err = nl_talk(rt, on_source, src);
+	return !err && !src->family ? ENETUNREACH : err;
 }

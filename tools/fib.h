@@ -6,9 +6,11 @@
 #include "prefix.h"
 
 /* A guard is an unreachable route of the worst metric: what is left when the
- * route to the device is gone, so that nothing leaves in the clear.
+ * route to the device is gone, so that nothing leaves in the clear. That of a
+ * pool of virtual addresses is a blackhole.
  */
 #define FIB_GUARD 0 /* in place of an ifindex */
+#define FIB_HOLE UINT32_MAX
 #define FIB_GUARD_METRIC UINT32_MAX
 
 struct fib_route {
@@ -17,18 +19,27 @@ struct fib_route {
 	uint8_t protocol;
 	uint32_t ifindex;
 	uint32_t metric;
+	struct addr src; /* preferred source */
 };
 
-/* Adds a route to a device, or a guard, to the main table. Returns a positive
- * errno; EEXIST means that this route, or another in its place, exists.
+/* Adds a route to a device, or a guard, to the main table; @src is the preferred
+ * source, or NULL. Returns a positive errno; EEXIST means that this route, or
+ * another in its place, exists.
  */
-int fib_add(struct nl *rt, const struct prefix *p, uint32_t ifindex);
+int fib_add(struct nl *rt, const struct prefix *p, uint32_t ifindex,
+	    const struct addr *src);
 /* Removes such a route; its absence is no error. */
 int fib_del(struct nl *rt, const struct prefix *p, uint32_t ifindex);
 /* Appends the routes to a device, or all guards, of the main table. Returns a
  * positive errno.
  */
 int fib_dump(struct nl *rt, uint32_t ifindex, struct list *routes);
-bool fib_find(const struct list *routes, const struct prefix *p);
+const struct fib_route *fib_find(const struct list *routes,
+				 const struct prefix *p);
+/* The source that datagrams to @to have which are marked and bound so. Returns a
+ * positive errno.
+ */
+int fib_source(struct nl *rt, const struct addr *to, uint32_t mark,
+	       uint32_t bound_ifindex, struct addr *src);
 
 #endif

@@ -19,7 +19,11 @@ static const struct command commands[] = {
 	  "  ttl N                       TTL of outer packets, 0: the route's\n"
 	  "  pmtu-discovery on|off       whether ICMP lowers a peer's path MTU\n"
 	  "  on-socket-loss keep|flush   what happens to peers then\n"
-	  "  replay-window N             of SAs that name none, 0 to 8192\n" },
+	  "  replay-window N             of SAs that name none, 0 to 8192\n"
+	  "  pool PREFIX|none            virtual addresses of peers in transport\n"
+	  "  pool6 PREFIX|none           mode, IPv4 and IPv6\n"
+	  "  nat-scope no-responder|responder|both, or 0|1|2\n"
+	  "                              peers behind which NATs are taken\n" },
 	{ "socket", cmd_socket, true, "open, adopt or close UDP sockets",
 	  "espudp socket open DEV [port N] [ipv4] [ipv6]\n"
 	  "espudp socket adopt DEV fd N [marker strip|keep]\n"
@@ -32,23 +36,29 @@ static const struct command commands[] = {
 	  "espudp peer set DEV PEER [WORDS] [no-selectors]\n"
 	  "espudp peer del DEV PEER [unprotect]    unprotect: also removes the\n"
 	  "                                        unreachable routes\n"
-	  "PEER is an id or a name. WORDS are\n"
+	  "PEER is an id, a name, a virtual address, or the outer ADDR[:PORT] if\n"
+	  "nobody else is there. WORDS are\n"
 	  "  id N, name S, cookie N\n"
 	  "  mode tunnel|transport\n"
 	  "  local ADDR, remote ADDR[:PORT]   outer addresses\n"
 	  "  keepalive off|SECONDS\n"
 	  "  roaming off|port|address\n"
 	  "  nat-local unknown|no|yes, nat-remote unknown|no|yes\n"
+	  "  role unknown|initiator|responder of this host\n"
+	  "  virtual ADDR|auto|none           transport mode, address of DEV's pool\n"
+	  "  take-over PEER                   whose virtual address it gets\n"
 	  "  tfc N                            pad inner packets to N octets\n"
 	  "  routes auto|none                 auto: a route to DEV and an\n"
-	  "                                   unreachable one for each remote\n"
+	  "                                   unreachable one for each remote; in\n"
+	  "                                   transport mode to virtual addresses\n"
 	  "  selector local RANGE remote RANGE [proto N|NAME]\n"
 	  "    [local-port N[-M]] [remote-port N[-M]] [prio N]\n"
 	  "                                   repeated; RANGE is PREFIX or A-B\n" },
 	{ "sa", cmd_sa, true, "add, change, delete or show SAs",
 	  "espudp sa add DEV PEER in|out spi N enc ALG key-file FILE\n"
 	  "  [auth ALG auth-key-file FILE] [icv BITS] [esn] [replay-window N]\n"
-	  "  [seq N] [remote ADDR:PORT] [LIFETIMES]\n"
+	  "  [seq N] [remote ADDR:PORT] [oa-local ADDR oa-remote ADDR]\n"
+	  "  [LIFETIMES]\n"
 	  "espudp sa set DEV in spi N LIFETIMES\n"
 	  "espudp sa set DEV out PEER spi N LIFETIMES\n"
 	  "espudp sa del DEV in spi N\n"
@@ -66,9 +76,15 @@ static const struct command commands[] = {
 	  "espudp flush DEV sas [PEER]\n"
 	  "espudp flush DEV peers\n" },
 	{ "route", cmd_route, true, "install, remove or list routes of peers",
-	  "espudp route add DEV            for all peers' remote selectors\n"
-	  "espudp route del DEV [PREFIX]...  also the unreachable ones\n"
+	  "espudp route add DEV            for all peers\n"
+	  "espudp route del DEV [PREFIX]...  also the guards, unreachable and blackhole\n"
 	  "espudp route show DEV [--json]\n" },
+	{ "shield", cmd_shield, true, "no L2TP in clear text, by nftables",
+	  "espudp shield on [port N]... [device NAME]...\n"
+	  "  UDP port 1701, unless others are said, passes through espudp devices,\n"
+	  "  IPsec of the kernel and the devices named, or not at all.\n"
+	  "espudp shield off\n"
+	  "espudp shield show [--json]\n" },
 	{ "monitor", cmd_monitor, true, "print events as they come",
 	  "espudp monitor [DEV] [--json]\n" },
 	{ "stats", cmd_stats, true, "show all counters of a device",

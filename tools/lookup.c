@@ -166,39 +166,99 @@ static int peer_by_id(struct nl *nl, const char *ifname, uint32_t id,
 	return OK;
 }
 
-int lookup_peer(struct nl *nl, const char *ifname, const char *token,
-		struct peer *peer)
+/* What a token that is no id may be. */
+struct token {
+	const char *text;
+	struct addr addr;
+	uint16_t port;
+};
+
+static bool is_named(const struct peer *p, const struct token *t)
 {
+	return !strcmp(p->name, t->text) || (!t->port && t->addr.family &&
+					     addr_equal(&p->virtual, &t->addr));
+}
+
+static bool is_at(const struct peer *p, const struct token *t)
+{
+	return t->addr.family && addr_equal(&p->remote, &t->addr) &&
+	       (!t->port || t->port == p->remote_port);
+}
+
+/* Moves the peers that match to @found. */
+static void take(struct list *peers, const struct token *t,
+		 bool (*match)(const struct peer *p, const struct token *t),
+		 struct list *found)
+{
+	for_each(struct peer, p, peers) {
+		if (!match(p, t))
+			continue;
+		*(struct peer *)list_add(found, sizeof(*p)) = *p;
+		memset(p, 0, sizeof(*p));
+	}
+}
+
+/* A name or a virtual address is meant rather than an outer one. */
+static int by_token(struct nl *nl, const char *ifname, const char *token,
+		    bool several, struct list *found)
+{
+	struct token t = { .text = token };
 	struct list peers = { 0 };
-	struct peer *found = NULL;
+	bool at;
+	int ret = lookup_peers(nl, ifname, &peers);
+
+	error_silence(true);
+	if (parse_endpoint("peer", token, &t.addr, &t.port))
+		t.addr.family = 0;
+	error_silence(false);
+	take(&peers, &t, is_named, found);
+	at = !found->n;
+	if (at)
+		take(&peers, &t, is_at, found);
+	objects_free(&set_peer, &peers);
+	if (ret || found->n == 1 || (found->n && at && several))
+		return ret;
+	if (!found->n && t.addr.family)
+		return error("%s: no peer has the address `%s'", ifname, token);
+	if (!found->n)
+		return error("%s: no peer is named `%s'", ifname, token);
+	return error(
+		"%s: several peers are %s `%s' (ids %u, %u%s): give the id",
+		ifname, at ? "at" : "named", token,
+		LIST(struct peer, found)[0].id, LIST(struct peer, found)[1].id,
+		found->n > 2 ? ", ..." : "");
+}
+
+static int some(struct nl *nl, const char *ifname, const char *token,
+		bool several, struct list *found)
+{
 	uint64_t id;
 	int ret;
 
-	if (is_number(token, &id)) {
-		ret = parse_number("peer", token, 1, UINT32_MAX, &id);
-		return ret ? ret : peer_by_id(nl, ifname, id, peer);
+	if (!is_number(token, &id))
+		return by_token(nl, ifname, token, several, found);
+	ret = parse_number("peer", token, 1, UINT32_MAX, &id);
+	return ret ? ret :
+		     peer_by_id(nl, ifname, id,
+				list_add(found, sizeof(struct peer)));
+}
+
+int lookup_peer(struct nl *nl, const char *ifname, const char *token,
+		struct peer *peer)
+{
+	struct list found = { 0 };
+	int ret = some(nl, ifname, token, false, &found);
+
+	if (!ret) {
+		*peer = *LIST(struct peer, &found);
+		memset(found.v, 0, sizeof(*peer));
 	}
-	ret = lookup_peers(nl, ifname, &peers);
-	if (ret)
-		return ret;
-	for_each(struct peer, p, &peers) {
-		if (strcmp(p->name, token))
-			continue;
-		if (found) {
-			ret = error("%s: several peers are named `%s' (ids %u, "
-				    "%u): give the id",
-				    ifname, token, found->id, p->id);
-			goto out;
-		}
-		found = p;
-	}
-	if (found) {
-		*peer = *found;
-		memset(found, 0, sizeof(*found));
-	} else {
-		ret = error("%s: no peer is named `%s'", ifname, token);
-	}
-out:
-	objects_free(&set_peer, &peers);
+	objects_free(&set_peer, &found);
 	return ret;
+}
+
+int lookup_some(struct nl *nl, const char *ifname, const char *token,
+		struct list *peers)
+{
+	return some(nl, ifname, token, true, peers);
 }

@@ -17,8 +17,13 @@ int lookup_sas(struct nl *nl, const char *ifname, uint32_t peer,
 	       struct list *sas);
 /* Those of one peer, 0 for none, in such a list: a part of it. */
 struct list lookup_slice(const struct list *sas, uint32_t peer);
-/* The peer that @token, an id or a name, stands for. */
+/* The peer that @token, an id, a name, a virtual address or the outer ADDR[:PORT],
+ * stands for.
+ */
 int lookup_peer(struct nl *nl, const char *ifname, const char *token,
 		struct peer *peer);
+/* Likewise; of an outer address all peers that are there. */
+int lookup_some(struct nl *nl, const char *ifname, const char *token,
+		struct list *peers);
 
 #endif

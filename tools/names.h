@@ -14,10 +14,10 @@ struct names {
 #define NAMES_OF_ENUMS(X)						\
 	X(mode) X(dir) X(outer_csum) X(df) X(frag) X(dscp)		\
 	X(socket_loss) X(marker) X(socket_kind) X(roaming) X(nat)	\
-	X(sa_state) X(event_type) X(expire_cause) X(flush_what)		\
-	X(drop)
+	X(role) X(nat_scope) X(sa_state) X(event_type) X(expire_cause)	\
+	X(flush_what) X(drop)
 #define NAMES_OF_ATTRS(X)						\
-	X(espudp) X(dev) X(socket) X(peer) X(selector) X(sa)		\
+	X(espudp) X(dev) X(pool) X(socket) X(peer) X(selector) X(sa)	\
 	X(reserve) X(stats) X(drop_count) X(unknown_spi) X(event)
 /* clang-format on */
 

@@ -65,6 +65,15 @@ static const struct field unknown_spi_fields[] = {
 SET_DEFINE(unknown_spi, unknown_spi);
 #undef S
 
+#define S pool
+static const struct field pool_fields[] = {
+	F(POOL_ADDRESS, ADDR, addr, F_RW),
+	F(POOL_PREFIX_LEN, U8, len, F_RW),
+	F(POOL_USED, U32, used, 0),
+};
+SET_DEFINE(pool, pool);
+#undef S
+
 #define S dev
 static const struct field dev_fields[] = {
 	F(DEV_PORT, U16, port, F_RW, .conf = "Port"),
@@ -90,6 +99,9 @@ static const struct field dev_fields[] = {
 	F(DEV_STATS, NEST, stats, 0, .set = &set_stats),
 	F(DEV_UNKNOWN_SPI, LIST, unknown_spi, 0, .set = &set_unknown_spi),
 	F(DEV_FOREIGN_NETNS, FLAG, foreign_netns, 0),
+	F(DEV_NAT_SCOPE, ENUM, nat_scope, F_RW | F_NUMBER,
+	  .names = &names_nat_scope, .conf = "NatScope"),
+	F(DEV_POOL, LIST, pool, F_RW | F_CHECK, .set = &set_pool),
 };
 SET_DEFINE(dev, dev);
 #undef S
@@ -137,6 +149,9 @@ static const struct field peer_fields[] = {
 	F(PEER_LAST_RX, U64, last_rx, 0),
 	F(PEER_LAST_TX, U64, last_tx, 0),
 	F(PEER_STATS, NEST, stats, 0, .set = &set_stats),
+	F(PEER_ROLE, ENUM, role, F_RW, .names = &names_role, .conf = "Role"),
+	F(PEER_VIRTUAL, ADDR, virtual, F_RW | F_AUTO, .conf = "Virtual"),
+	F(PEER_TAKE_OVER, U32, take_over, F_RW | F_CHECK),
 };
 SET_DEFINE(peer, peer);
 #undef S
@@ -177,6 +192,8 @@ static const struct field sa_fields[] = {
 	F(SA_LAST_USED, U64, last_used, 0),
 	F(SA_STATS, NEST, stats, 0, .set = &set_stats),
 	F(SA_DRIVER, STRING, driver, 0),
+	F(SA_OA_LOCAL, ADDR, oa_local, F_RW, .conf = "OaLocal"),
+	F(SA_OA_REMOTE, ADDR, oa_remote, F_RW, .conf = "OaRemote"),
 };
 SET_DEFINE(sa, sa);
 #undef S

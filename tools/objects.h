@@ -66,6 +66,13 @@ struct unknown_spi {
 	uint64_t count, age;
 };
 
+struct pool {
+	struct object o;
+	struct addr addr;
+	uint8_t len; /* 0: none */
+	uint32_t used;
+};
+
 struct dev {
 	struct object o;
 	uint32_t ifindex;
@@ -73,9 +80,9 @@ struct dev {
 	uint16_t port;
 	uint32_t fwmark, bound_ifindex;
 	uint8_t outer_csum, df, frag, dscp, ttl;
-	uint8_t pmtu_discovery, on_socket_loss, foreign_netns;
+	uint8_t pmtu_discovery, on_socket_loss, foreign_netns, nat_scope;
 	uint32_t replay_window, peers, sas;
-	struct list socket, unknown_spi;
+	struct list pool, socket, unknown_spi;
 	struct stats stats;
 };
 
@@ -93,8 +100,10 @@ struct peer {
 	uint32_t id;
 	char name[ESPUDP_NAME_LEN];
 	uint64_t cookie;
-	uint8_t mode, roaming, nat_local, nat_remote, no_selectors;
+	uint8_t mode, roaming, role, nat_local, nat_remote, no_selectors;
 	struct addr local, remote;
+	struct addr virtual; /* of no family: none */
+	uint32_t take_over;
 	uint16_t local_port, remote_port, keepalive, tfc;
 	struct list selector;
 	uint32_t mtu, pmtu, spi_in, spi_out;
@@ -113,6 +122,7 @@ struct sa {
 	uint64_t seq;
 	struct addr remote;
 	uint16_t remote_port;
+	struct addr oa_local, oa_remote;
 	uint64_t soft_seconds, hard_seconds;
 	uint64_t soft_packets, hard_packets;
 	uint64_t soft_bytes, hard_bytes;
@@ -163,6 +173,8 @@ enum field_flags {
 	F_LINK = 1 << 4, /* index of a network device */
 	F_CHECK = 1 << 5, /* sent, but not a setting that words name */
 	F_ZERO = 1 << 6, /* 0 says as much as leaving it out */
+	F_AUTO = 1 << 7, /* "auto" means leaving it out, "none" no address */
+	F_NUMBER = 1 << 8, /* names that go by number, too */
 };
 
 struct set;
@@ -170,7 +182,7 @@ struct set;
 struct field {
 	uint8_t attr;
 	uint8_t type;
-	uint8_t flags;
+	uint16_t flags;
 	uint16_t offset;
 	uint16_t size;
 	const struct names *names; /* of F_ENUM */
@@ -189,7 +201,8 @@ struct set {
 	size_t n;
 };
 
-extern const struct set set_dev, set_socket, set_peer, set_selector, set_sa;
+extern const struct set set_dev, set_pool, set_socket, set_peer, set_selector,
+	set_sa;
 extern const struct set set_reserve, set_stats, set_drop, set_unknown_spi;
 extern const struct set set_event;
 

@@ -202,6 +202,44 @@ bad:
 		     what, s);
 }
 
+static bool has_pool(const struct list *pools, uint8_t family)
+{
+	for_each(struct pool, p, pools)
+		if (p->addr.family == family)
+			return true;
+	return false;
+}
+
+int parse_pool(const char *what, const char *s, uint8_t family,
+	       struct list *pools)
+{
+	struct addr from = { .family = family }, to;
+	struct pool *pool;
+	int ret, len = 0;
+
+	if (has_pool(pools, family))
+		return usage("`%s' is given twice", what);
+	if (strcmp(s, "none")) {
+		ret = parse_range(what, s, &from, &to);
+		if (ret)
+			return ret;
+		len = prefix_of_range(&from, &to);
+		/* To the module, length 0 means none. */
+		if (from.family != family || len <= 0)
+			return error(
+				"bad %s `%s': an IPv%c prefix or `none' is "
+				"expected",
+				what, s, family == AF_INET ? '4' : '6');
+	}
+	pool = list_add(pools, sizeof(*pool));
+	pool->addr = from;
+	pool->len = len;
+	SET(pool, ESPUDP_A_POOL_ADDRESS);
+	if (len)
+		SET(pool, ESPUDP_A_POOL_PREFIX_LEN);
+	return OK;
+}
+
 static const struct {
 	const char *name;
 	uint8_t number;
@@ -401,6 +439,22 @@ static int parse_link(const char *what, const char *s, uint64_t *n)
 	return error("bad %s `%s': no such network device", what, s);
 }
 
+static int parse_numbered(const struct field *f, const char *what,
+			  const char *s, uint8_t *value)
+{
+	int i = names_find(f->names, s);
+	uint64_t n;
+
+	if (i >= 0)
+		n = i;
+	else if (!is_number(s, &n) || n >= f->names->n)
+		return error("bad %s `%s': %s is expected, or a number from 0 "
+			     "to %zu",
+			     what, s, names_list(f->names, 0), f->names->n - 1);
+	*value = n;
+	return OK;
+}
+
 static uint64_t field_max(const struct field *f)
 {
 	if (f->max)
@@ -418,12 +472,24 @@ int parse_field(const struct field *f, void *obj, const char *what,
 
 	switch (f->type) {
 	case F_ENUM:
+		if (f->flags & F_NUMBER) {
+			ret = parse_numbered(f, what, s,
+					     &FIELD(obj, f, uint8_t));
+			break;
+		}
 		ret = parse_enum(what, s, f->names, &FIELD(obj, f, uint8_t));
 		break;
 	case F_BOOL:
 		ret = parse_bool(what, s, &FIELD(obj, f, uint8_t));
 		break;
 	case F_ADDR:
+		if (f->flags & F_AUTO && !strcmp(s, "auto"))
+			return OK;
+		if (f->flags & F_AUTO && !strcmp(s, "none")) {
+			memset(&FIELD(obj, f, struct addr), 0, f->size);
+			ret = OK;
+			break;
+		}
 		if (!(f->flags & F_PORT)) {
 			ret = parse_addr(what, s, &FIELD(obj, f, struct addr));
 			break;

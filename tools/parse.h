@@ -29,6 +29,9 @@ int parse_number(const char *what, const char *s, uint64_t min, uint64_t max,
 int parse_enum(const char *what, const char *s, const struct names *names,
 	       uint8_t *value);
 int parse_bool(const char *what, const char *s, uint8_t *value);
+/* PREFIX or `none' of a family, for a list of pools that has none of it yet. */
+int parse_pool(const char *what, const char *s, uint8_t family,
+	       struct list *pools);
 int parse_addr(const char *what, const char *s, struct addr *a);
 /* ADDR, ADDR:PORT, [ADDR] or [ADDR]:PORT; *port is 0 where there is none. */
 int parse_endpoint(const char *what, const char *s, struct addr *a,

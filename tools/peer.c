@@ -10,9 +10,11 @@
 #include "lookup.h"
 #include "nl.h"
 #include "protect.h"
+#include "virtual.h"
 
 struct peer_args {
 	struct peer peer;
+	const char *take_over;
 	bool no_routes;
 	bool routes;
 };
@@ -49,6 +51,10 @@ static int parse_words(struct words *w, struct peer_args *args)
 			ret = parse_routes(w, args);
 			continue;
 		}
+		if (!strcmp(word, "take-over")) {
+			ret = words_value(w, word, &args->take_over);
+			continue;
+		}
 		f = parse_word(&set_peer, word);
 		if (!f)
 			return usage("unknown word `%s' for a peer, see "
@@ -76,7 +82,7 @@ static void on_id(const struct nlmsghdr *nlh, void *arg)
 		codec_decode(&set_peer, attr, arg);
 }
 
-static void print_id(uint32_t id)
+static void print_id(uint32_t id, const struct addr *virtual)
 {
 	struct json_object *o;
 
@@ -86,6 +92,8 @@ static void print_id(uint32_t id)
 	}
 	o = json_object_new_object();
 	json_add_number(o, "id", id);
+	if (virtual->family)
+		json_add_string(o, "virtual", format_addr(virtual));
 	json_print(o, true);
 }
 
@@ -101,10 +109,44 @@ static int send_peer(struct nl *nl, uint8_t cmd, const char *ifname,
 	return OK;
 }
 
-/* Routes come first: nothing may leave in the clear while the peer is made. */
+static int delete (struct nl *nl, const char *ifname, uint32_t id)
+{
+	struct peer peer = { .id = id };
+
+	SET(&peer, ESPUDP_A_PEER_ID);
+	return send_peer(nl, ESPUDP_CMD_PEER_DEL, ifname, &peer, NULL);
+}
+
+/* Routes to a virtual address, which the module may have chosen. */
+static int reach(struct nl *nl, const char *ifname, uint32_t id,
+		 struct protect *protect, bool no_routes, struct addr *virtual)
+{
+	struct list devs = { 0 };
+	struct peer peer = { 0 };
+	int ret = lookup_peer(nl, ifname, format("%u", id), &peer);
+
+	*virtual = peer.virtual;
+	if (!ret && virtual->family && !no_routes) {
+		ret = lookup_devs(nl, ifname, &devs);
+		for_each(struct dev, dev, &devs) {
+			ret = ret ? ret : virtual_guard(protect, &dev->pool);
+			ret = ret ? ret :
+				    virtual_add(protect, dev,
+						&(struct list){ &peer, 1 });
+		}
+	}
+	objects_free(&set_dev, &devs);
+	object_free(&set_peer, &peer);
+	return ret;
+}
+
+/* Routes come first: nothing may leave in the clear while the peer is made. To
+ * virtual addresses nothing can, because of the pool's guard.
+ */
 static int add(struct nl *nl, const char *ifname, struct peer_args *args)
 {
 	struct list prefixes = { 0 };
+	struct addr virtual = { 0 };
 	struct peer reply = { 0 };
 	struct protect protect;
 	int ret;
@@ -113,16 +155,22 @@ static int add(struct nl *nl, const char *ifname, struct peer_args *args)
 	if (ret)
 		return ret;
 	if (!args->no_routes)
-		protect_prefixes(&args->peer.selector, &prefixes);
+		protect_prefixes(&args->peer, &prefixes);
 	if (prefixes.n)
 		ret = protect_add(&protect, &prefixes);
 	if (!ret)
 		ret = send_peer(nl, ESPUDP_CMD_PEER_NEW, ifname, &args->peer,
 				&reply);
+	if (!ret && args->peer.mode == ESPUDP_MODE_TRANSPORT) {
+		ret = reach(nl, ifname, reply.id, &protect, args->no_routes,
+			    &virtual);
+		if (ret)
+			delete (nl, ifname, reply.id);
+	}
 	if (ret)
 		protect_undo(&protect);
 	else
-		print_id(reply.id);
+		print_id(reply.id, &virtual);
 	protect_end(&protect, ret != OK);
 	free(prefixes.v);
 	object_free(&set_peer, &reply);
@@ -130,10 +178,14 @@ static int add(struct nl *nl, const char *ifname, struct peer_args *args)
 }
 
 static int release(struct nl *nl, const char *ifname, struct protect *protect,
-		   const struct list *prefixes, bool guards)
+		   const struct list *prefixes, struct peer *old, bool guards)
 {
 	struct list peers = { 0 };
 	int ret = lookup_peers(nl, ifname, &peers);
+
+	if (!ret)
+		ret = virtual_release(protect, &(struct list){ old, 1 },
+				      &peers);
 
 	if (!ret)
 		ret = protect_release(protect, prefixes, &peers, false);
@@ -143,11 +195,15 @@ static int release(struct nl *nl, const char *ifname, struct protect *protect,
 	return ret;
 }
 
-static int set(struct nl *nl, const char *ifname, const struct peer *old,
+static int set(struct nl *nl, const char *ifname, struct peer *old,
 	       struct peer_args *args)
 {
 	struct list before = { 0 }, after = { 0 };
+	struct addr virtual = { 0 };
+	struct peer want = args->peer;
 	struct protect protect;
+	bool moves = args->routes || HAS(&args->peer, ESPUDP_A_PEER_LOCAL) ||
+		     HAS(&args->peer, ESPUDP_A_PEER_REMOTE);
 	bool selectors = HAS(&args->peer, ESPUDP_A_PEER_SELECTOR) ||
 			 HAS(&args->peer, ESPUDP_A_PEER_NO_SELECTORS);
 	int ret;
@@ -158,10 +214,11 @@ static int set(struct nl *nl, const char *ifname, const struct peer *old,
 	args->peer.id = old->id;
 	SET(&args->peer, ESPUDP_A_PEER_ID);
 	if (!args->no_routes && selectors) {
-		protect_prefixes(&old->selector, &before);
-		protect_prefixes(&args->peer.selector, &after);
+		want.mode = old->mode;
+		protect_prefixes(old, &before);
+		protect_prefixes(&want, &after);
 	} else if (args->routes) {
-		protect_prefixes(&old->selector, &after);
+		protect_prefixes(old, &after);
 	}
 	if (after.n)
 		ret = protect_add(&protect, &after);
@@ -171,17 +228,19 @@ static int set(struct nl *nl, const char *ifname, const struct peer *old,
 	if (ret)
 		protect_undo(&protect);
 	else if (before.n)
-		ret = release(nl, ifname, &protect, &before, false);
+		ret = release(nl, ifname, &protect, &before, old, false);
+	if (!ret && old->virtual.family && moves)
+		ret = reach(nl, ifname, old->id, &protect, args->no_routes,
+			    &virtual);
 	protect_end(&protect, ret != OK);
 	free(before.v);
 	free(after.v);
 	return ret;
 }
 
-static int del(struct nl *nl, const char *ifname, const struct peer *old,
+static int del(struct nl *nl, const char *ifname, struct peer *old,
 	       bool unprotect)
 {
-	struct peer peer = { .id = old->id };
 	struct list prefixes = { 0 };
 	struct protect protect;
 	int ret;
@@ -189,13 +248,26 @@ static int del(struct nl *nl, const char *ifname, const struct peer *old,
 	ret = protect_begin(&protect, ifname);
 	if (ret)
 		return ret;
-	protect_prefixes(&old->selector, &prefixes);
-	SET(&peer, ESPUDP_A_PEER_ID);
-	ret = send_peer(nl, ESPUDP_CMD_PEER_DEL, ifname, &peer, NULL);
+	protect_prefixes(old, &prefixes);
+	ret = delete (nl, ifname, old->id);
 	if (!ret)
-		ret = release(nl, ifname, &protect, &prefixes, unprotect);
+		ret = release(nl, ifname, &protect, &prefixes, old, unprotect);
 	protect_end(&protect, true);
 	free(prefixes.v);
+	return ret;
+}
+
+static int take_over(struct nl *nl, const char *ifname, struct peer_args *args)
+{
+	struct peer from = { 0 };
+	int ret;
+
+	if (!args->take_over)
+		return OK;
+	ret = lookup_peer(nl, ifname, args->take_over, &from);
+	args->peer.take_over = from.id;
+	SET(&args->peer, ESPUDP_A_PEER_TAKE_OVER);
+	object_free(&set_peer, &from);
 	return ret;
 }
 
@@ -212,6 +284,8 @@ static int cmd_add(struct words *w, struct nl *nl)
 		ret = usage("`no-selectors' is for `espudp peer set'");
 	if (!ret)
 		ret = nl_open(nl);
+	if (!ret)
+		ret = take_over(nl, ifname, &args);
 	if (!ret)
 		ret = add(nl, ifname, &args);
 	object_free(&set_peer, &args.peer);
@@ -236,6 +310,8 @@ static int cmd_change(struct words *w, struct nl *nl, bool delete)
 		ret = parse_words(w, &args);
 		if (!ret && HAS(&args.peer, ESPUDP_A_PEER_ID))
 			ret = usage("the id of a peer cannot be changed");
+		if (!ret && args.take_over)
+			ret = usage("`take-over' is for `espudp peer add'");
 		if (!ret && HAS(&args.peer, ESPUDP_A_PEER_SELECTOR) &&
 		    HAS(&args.peer, ESPUDP_A_PEER_NO_SELECTORS))
 			ret = usage("`selector' and `no-selectors' exclude "

@@ -5,6 +5,7 @@
 #include "apply.h"
 #include "format.h"
 #include "lookup.h"
+#include "virtual.h"
 
 static const struct peer *find_old(const struct apply *a,
 				   const struct peer *want)
@@ -105,6 +106,30 @@ static int check_old_sa(struct apply *a, const struct conf_sa *s,
 	return OK;
 }
 
+/* The module takes a virtual address when a peer is made, and for good. */
+static int check_virtual(const struct apply *a, const struct plan *p)
+{
+	const struct peer *want = &p->conf->peer, *old = p->old;
+
+	if (!old)
+		return OK;
+	if (HAS(want, ESPUDP_A_PEER_VIRTUAL) &&
+	    !addr_equal(&want->virtual, &old->virtual))
+		return error(
+			"peer %s is installed already and keeps its virtual "
+			"address (%s): delete it first",
+			format_peer(old->name, old->id),
+			format_addr(&old->virtual));
+	if (old->virtual.family &&
+	    !virtual_pool(&a->conf.dev, old->virtual.family))
+		return error(
+			"peer %s stays and has the virtual address %s: the "
+			"file needs the Pool, or delete the peer first",
+			format_peer(old->name, old->id),
+			format_addr(&old->virtual));
+	return OK;
+}
+
 static int plan_sa(struct apply *a, const struct plan *p,
 		   const struct conf_sa *s)
 {
@@ -173,6 +198,8 @@ int plan_make(struct apply *a)
 		p->conf = c;
 		p->old = find_old(a, &c->peer);
 		p->id = p->old ? p->old->id : 0;
+		if (!ret)
+			ret = check_virtual(a, p);
 		for_each(struct conf_sa, s, &c->sas)
 			ret = ret ? ret : plan_sa(a, p, s);
 	}

@@ -9,6 +9,7 @@
 #include "algs.h"
 #include "format.h"
 #include "print.h"
+#include "virtual.h"
 
 void print_item(const char *indent, const char *name)
 {
@@ -140,6 +141,15 @@ static void print_settings(const struct dev *dev)
 		     names_get(&names_socket_loss, dev->on_socket_loss));
 	if (HAS(dev, ESPUDP_A_DEV_REPLAY_WINDOW) && dev->replay_window != 1024)
 		ITEM("  ", "replay window", "%u", dev->replay_window);
+	if (HAS(dev, ESPUDP_A_DEV_NAT_SCOPE) &&
+	    dev->nat_scope != ESPUDP_NAT_SCOPE_BOTH)
+		ITEM("  ", "nat scope", "%s",
+		     names_get(&names_nat_scope, dev->nat_scope));
+	for_each(struct pool, p, &dev->pool) {
+		ITEM("  ", "virtual addresses", "%s, %u in use", format_pool(p),
+		     p->used);
+		print_unknown(&p->o, "    ");
+	}
 }
 
 static void print_unknown_spis(const struct dev *dev)
@@ -293,7 +303,12 @@ void print_peer(const struct peer *p, const struct list *sas)
 	printf("%speer%s: %s%s%s\n", colour(C_YELLOW), colour(C_RESET),
 	       colour(C_YELLOW), format_peer(p->name, p->id), colour(C_RESET));
 	ITEM("  ", "mode", "%s", names_get(&names_mode, p->mode));
+	if (p->virtual.family)
+		ITEM("  ", "virtual address", "%s%s%s", colour(C_BOLD),
+		     format_addr(&p->virtual), colour(C_RESET));
 	print_endpoints(p);
+	if (p->role)
+		ITEM("  ", "role", "%s", names_get(&names_role, p->role));
 	print_selectors(p);
 	if (p->cookie)
 		ITEM("  ", "cookie", "0x%" PRIx64, p->cookie);
@@ -351,6 +366,9 @@ void print_sa(const struct sa *sa, const struct list *peers)
 	if (sa->enc[0])
 		ITEM("  ", "sequence number", "%" PRIu64 "%s", sa->seq,
 		     sa->esn ? ", extended" : "");
+	if (sa->oa_local.family)
+		ITEM("  ", "original addresses", "local %s remote %s",
+		     format_addr(&sa->oa_local), format_addr(&sa->oa_remote));
 	if (HAS(sa, ESPUDP_A_SA_REPLAY_WINDOW) && sa->dir == ESPUDP_DIR_IN)
 		ITEM("  ", "replay window", "%u", sa->replay_window);
 	ITEM("  ", "age", "%s", format_seconds(sa->age));

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fib.h"
+#include "format.h"
 #include "protect.h"
 
 struct added {
@@ -12,9 +12,11 @@ struct added {
 	uint32_t ifindex;
 };
 
-void protect_prefixes(const struct list *selectors, struct list *prefixes)
+void protect_prefixes(const struct peer *peer, struct list *prefixes)
 {
-	for_each(struct selector, s, selectors)
+	if (peer->mode == ESPUDP_MODE_TRANSPORT)
+		return;
+	for_each(struct selector, s, &peer->selector)
 		prefixes_of_range(&s->remote_from, &s->remote_to, prefixes);
 }
 
@@ -33,9 +35,13 @@ void protect_end(struct protect *p, bool quiet)
 		     "it are not; `ip link set %s up', then `espudp route add "
 		     "%s'",
 		     p->ifname, p->ifname, p->ifname);
+	else if (p->later && !quiet)
+		note("%s: later, `espudp route add %s' adds them", p->ifname,
+		     p->ifname);
 	free(p->added.v);
 	free(p->routes.v);
 	free(p->guards.v);
+	free(p->holes.v);
 	nl_close(&p->rt);
 }
 
@@ -49,37 +55,80 @@ static int fail(const struct protect *p, const char *verb,
 	else if (!text[0])
 		text = strerror(err);
 	return error("%s route %s %s: %s", verb, format_prefix(prefix),
-		     ifindex == FIB_GUARD ? "unreachable" : p->ifname, text);
+		     ifindex == FIB_GUARD ? "unreachable" :
+		     ifindex == FIB_HOLE  ? "blackhole" :
+					    p->ifname,
+		     text);
 }
 
-/* Whether the route that is in the way is the one that is wanted. */
-static bool exists(struct protect *p, const struct prefix *prefix,
-		   uint32_t ifindex)
+static const struct fib_route *
+find(struct protect *p, const struct prefix *prefix, uint32_t ifindex)
 {
 	if (!p->asked) {
 		p->asked = true;
 		fib_dump(&p->rt, p->ifindex, &p->routes);
 		fib_dump(&p->rt, FIB_GUARD, &p->guards);
+		fib_dump(&p->rt, FIB_HOLE, &p->holes);
 	}
-	return fib_find(ifindex == FIB_GUARD ? &p->guards : &p->routes, prefix);
+	return fib_find(ifindex == FIB_GUARD ? &p->guards :
+			ifindex == FIB_HOLE  ? &p->holes :
+					       &p->routes,
+			prefix);
 }
 
-static int add(struct protect *p, const struct prefix *prefix, uint32_t ifindex)
+/* Whether a route's source is not there, as long as networks are not. */
+static bool lacks_source(struct protect *p, const struct addr *src, int err)
 {
-	int err = fib_add(&p->rt, prefix, ifindex);
-	struct added *a;
+	if (err != EINVAL || !src)
+		return false;
+	note("%s: no route from %s, which is no address of this host",
+	     p->ifname, format_addr(src));
+	return p->later = true;
+}
 
-	if (err == EEXIST && exists(p, prefix, ifindex))
+static int add(struct protect *p, const struct prefix *prefix, uint32_t ifindex,
+	       const struct addr *src)
+{
+	const struct fib_route *old;
+	struct added *a;
+	int err;
+
+	err = fib_add(&p->rt, prefix, ifindex, src);
+	old = err == EEXIST ? find(p, prefix, ifindex) : NULL;
+	if (old && (!src || addr_equal(src, &old->src)))
 		return OK;
-	if (err == ENETDOWN && ifindex != FIB_GUARD) {
+	if (old) {
+		fib_del(&p->rt, prefix, ifindex);
+		err = fib_add(&p->rt, prefix, ifindex, src);
+	}
+	if (err == ENETDOWN && ifindex == p->ifindex) {
 		p->down = true;
 		return OK;
 	}
+	if (lacks_source(p, src, err))
+		return OK;
 	if (err)
 		return fail(p, "add", prefix, ifindex, err);
 	a = list_add(&p->added, sizeof(*a));
 	*a = (struct added){ *prefix, ifindex };
 	return OK;
+}
+
+int protect_route(struct protect *p, const struct prefix *prefix,
+		  const struct addr *src)
+{
+	return add(p, prefix, p->ifindex, src);
+}
+
+const struct fib_route *protect_find(struct protect *p,
+				     const struct prefix *prefix)
+{
+	return find(p, prefix, p->ifindex);
+}
+
+int protect_hole(struct protect *p, const struct prefix *prefix)
+{
+	return add(p, prefix, FIB_HOLE, NULL);
 }
 
 int protect_add(struct protect *p, const struct list *prefixes)
@@ -91,9 +140,9 @@ int protect_add(struct protect *p, const struct list *prefixes)
 			     "espudp'",
 			     p->ifname, p->ifname);
 	for_each(struct prefix, x, prefixes)
-		ret = ret ? ret : add(p, x, FIB_GUARD);
+		ret = ret ? ret : add(p, x, FIB_GUARD, NULL);
 	for_each(struct prefix, x, prefixes)
-		ret = ret ? ret : add(p, x, p->ifindex);
+		ret = ret ? ret : add(p, x, p->ifindex, NULL);
 	return ret;
 }
 
@@ -128,10 +177,12 @@ static bool needed(const struct prefix *x, const struct list *peers, bool guard)
 	for_each(struct peer, peer, peers) {
 		struct list own = { 0 };
 
+		if (peer->mode == ESPUDP_MODE_TRANSPORT)
+			continue;
 		for_each(struct selector, s, &peer->selector)
 			found |= !guard && covers(s, &from, &to);
 		if (guard)
-			protect_prefixes(&peer->selector, &own);
+			protect_prefixes(peer, &own);
 		for_each(struct prefix, y, &own)
 			found |= prefix_equal(x, y);
 		free(own.v);
@@ -148,22 +199,25 @@ int protect_release(struct protect *p, const struct list *prefixes,
 	for_each(struct prefix, x, prefixes)
 		if (!needed(x, peers, guards))
 			prefix_add(&rest, x);
-	ret = protect_remove(p, &rest, guards);
+	ret = protect_remove(p, &rest, guards ? PROTECT_GUARD : PROTECT_DEVICE);
 	free(rest.v);
 	return ret;
 }
 
-int protect_remove(struct protect *p, const struct list *prefixes, bool guards)
+int protect_remove(struct protect *p, const struct list *prefixes,
+		   enum protect_kind kind)
 {
-	uint32_t ifindex = guards ? FIB_GUARD : p->ifindex;
+	uint32_t which = kind == PROTECT_GUARD ? FIB_GUARD :
+			 kind == PROTECT_HOLE  ? FIB_HOLE :
+						 p->ifindex;
 	int err, ret = OK;
 
-	if (!guards && !p->ifindex)
+	if (kind == PROTECT_DEVICE && !p->ifindex)
 		return OK; /* they went with the device */
 	for_each(struct prefix, x, prefixes) {
-		err = fib_del(&p->rt, x, ifindex);
+		err = fib_del(&p->rt, x, which);
 		if (err)
-			ret = fail(p, "remove", x, ifindex, err);
+			ret = fail(p, "remove", x, which, err);
 	}
 	return ret;
 }

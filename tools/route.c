@@ -9,37 +9,56 @@
 #include "format.h"
 #include "json.h"
 #include "lookup.h"
-#include "protect.h"
+#include "virtual.h"
 
-static int add(const char *ifname, const struct list *prefixes)
+/* What a device and its peers are reached by. */
+struct wanted {
+	struct list devs, peers;
+	struct list prefixes; /* of selectors */
+	struct list pools, hosts; /* of virtual addresses */
+};
+
+static int add(const char *ifname, const struct wanted *w)
 {
 	struct protect protect;
 	int ret = protect_begin(&protect, ifname);
 
 	if (ret)
 		return ret;
-	ret = protect_add(&protect, prefixes);
+	ret = protect_add(&protect, &w->prefixes);
+	for_each(struct dev, dev, &w->devs) {
+		ret = ret ? ret : virtual_guard(&protect, &dev->pool);
+		ret = ret ? ret : virtual_add(&protect, dev, &w->peers);
+	}
 	protect_end(&protect, ret != OK);
 	return ret;
 }
 
-static int del(const char *ifname, const struct list *prefixes)
+/* Of prefixes that somebody named, any kind may be there. */
+static int del(const char *ifname, const struct wanted *w)
 {
+	const struct list *all[] = { &w->prefixes, &w->hosts, &w->pools };
 	struct protect protect;
 	int ret = protect_begin(&protect, ifname);
 
-	if (ret)
-		return ret;
-	ret = protect_remove(&protect, prefixes, false);
-	if (!ret)
-		ret = protect_remove(&protect, prefixes, true);
+	for (size_t i = 0; i < ARRAY_SIZE(all) && !ret; i++) {
+		ret = protect_remove(&protect, all[i], PROTECT_DEVICE);
+		if (!ret)
+			ret = protect_remove(&protect, all[i], PROTECT_GUARD);
+		if (!ret)
+			ret = protect_remove(&protect, all[i], PROTECT_HOLE);
+	}
+	for_each(struct dev, dev, &w->devs)
+		for_each(struct pool, p, &dev->pool)
+			ret = ret ? ret : virtual_forget(&protect, p);
 	protect_end(&protect, true);
 	return ret;
 }
 
 struct row {
 	struct prefix prefix;
-	bool device, guard, peer;
+	struct addr src;
+	bool device, guard, hole, peer, pool;
 };
 
 static struct row *row_of(struct list *rows, const struct prefix *p)
@@ -56,12 +75,24 @@ static struct row *row_of(struct list *rows, const struct prefix *p)
 
 static void print_row(const struct row *r, const char *ifname)
 {
-	printf("%s%s%s: %s%s%s, %s%s\n", colour(C_BOLD),
-	       format_prefix(&r->prefix), colour(C_RESET),
-	       r->device ? "dev " : colour(C_YELLOW),
-	       r->device ? ifname : "no route to the device", colour(C_RESET),
-	       r->guard ? "unreachable" : "no unreachable route",
-	       r->peer ? "" : ", no peer");
+	bool host = r->src.family && !r->hole; /* its pool has the guard */
+
+	printf("%s%s%s: ", colour(C_BOLD), format_prefix(&r->prefix),
+	       colour(C_RESET));
+	if (r->device)
+		printf("dev %s%s%s, ", ifname, r->src.family ? " src " : "",
+		       r->src.family ? format_addr(&r->src) : "");
+	else if (!r->pool && !r->hole)
+		printf("%sno route to the device%s, ", colour(C_YELLOW),
+		       colour(C_RESET));
+	puts(r->pool	     ? (r->hole ? "blackhole, pool" :
+					  "no blackhole route, pool") :
+	     r->hole	     ? "blackhole, no pool" :
+	     host && r->peer ? "virtual address" :
+	     host	     ? "no peer" :
+	     r->guard ? (r->peer ? "unreachable" : "unreachable, no peer") :
+	     r->peer  ? "no unreachable route" :
+			"no unreachable route, no peer");
 }
 
 static struct json_object *json_row(const struct row *r)
@@ -72,14 +103,19 @@ static struct json_object *json_row(const struct row *r)
 	json_object_object_add(o, "device", json_object_new_boolean(r->device));
 	json_object_object_add(o, "unreachable",
 			       json_object_new_boolean(r->guard));
+	json_object_object_add(o, "blackhole",
+			       json_object_new_boolean(r->hole));
 	json_object_object_add(o, "peer", json_object_new_boolean(r->peer));
+	json_object_object_add(o, "pool", json_object_new_boolean(r->pool));
+	if (r->src.family)
+		json_add_string(o, "source", format_addr(&r->src));
 	return o;
 }
 
-static int collect(const char *ifname, const struct list *prefixes,
+static int collect(const char *ifname, const struct wanted *w,
 		   struct list *rows)
 {
-	struct list routes = { 0 }, guards = { 0 };
+	struct list routes = { 0 }, guards = { 0 }, holes = { 0 };
 	uint32_t ifindex = if_nametoindex(ifname);
 	struct nl rt;
 	int err, ret = nl_open_route(&rt);
@@ -89,26 +125,40 @@ static int collect(const char *ifname, const struct list *prefixes,
 	err = fib_dump(&rt, ifindex, &routes);
 	if (!err)
 		err = fib_dump(&rt, FIB_GUARD, &guards);
+	if (!err)
+		err = fib_dump(&rt, FIB_HOLE, &holes);
 	if (err)
 		ret = error("routes: %s", strerror(err));
-	for_each(struct prefix, p, prefixes)
+	for_each(struct prefix, p, &w->pools)
+		row_of(rows, p)->pool = true;
+	for_each(struct prefix, p, &w->prefixes)
 		row_of(rows, p)->peer = true;
-	for_each(struct fib_route, r, &routes)
-		if (r->protocol != RTPROT_KERNEL) /* fe80::/64 */
-			row_of(rows, &r->prefix)->device = true;
+	for_each(struct fib_route, r, &routes) {
+		if (r->protocol == RTPROT_KERNEL) /* fe80::/64 */
+			continue;
+		row_of(rows, &r->prefix)->device = true;
+		row_of(rows, &r->prefix)->src = r->src;
+	}
+	/* A host route is not needed where that of the pool will do. */
+	for_each(struct prefix, p, &w->hosts)
+		if (fib_find(&routes, p))
+			row_of(rows, p)->peer = true;
+	for_each(struct fib_route, r, &holes)
+		row_of(rows, &r->prefix)->hole = true;
 	for_each(struct fib_route, r, &guards)
 		row_of(rows, &r->prefix)->guard = true;
 	free(routes.v);
 	free(guards.v);
+	free(holes.v);
 	nl_close(&rt);
 	return ret;
 }
 
-static int show(const char *ifname, const struct list *prefixes)
+static int show(const char *ifname, const struct wanted *w)
 {
 	struct json_object *a = NULL;
 	struct list rows = { 0 };
-	int ret = collect(ifname, prefixes, &rows);
+	int ret = collect(ifname, w, &rows);
 
 	if (json)
 		a = json_object_new_array();
@@ -124,17 +174,27 @@ static int show(const char *ifname, const struct list *prefixes)
 	return ret;
 }
 
-static int peers_prefixes(const char *ifname, struct list *prefixes)
+static int look_up(const char *ifname, struct wanted *w)
 {
-	struct list peers = { 0 };
 	struct nl nl = { 0 };
+	struct prefix prefix;
 	int ret = nl_open(&nl);
 
 	if (!ret)
-		ret = lookup_peers(&nl, ifname, &peers);
-	for_each(struct peer, p, &peers)
-		protect_prefixes(&p->selector, prefixes);
-	objects_free(&set_peer, &peers);
+		ret = lookup_devs(&nl, ifname, &w->devs);
+	if (!ret)
+		ret = lookup_peers(&nl, ifname, &w->peers);
+	for_each(struct peer, p, &w->peers) {
+		protect_prefixes(p, &w->prefixes);
+		prefix = virtual_host(&p->virtual);
+		if (p->virtual.family)
+			prefix_add(&w->hosts, &prefix);
+	}
+	for_each(struct dev, dev, &w->devs)
+		for_each(struct pool, p, &dev->pool) {
+			prefix = virtual_prefix(p);
+			prefix_add(&w->pools, &prefix);
+		}
 	nl_close(&nl);
 	return ret;
 }
@@ -142,7 +202,7 @@ static int peers_prefixes(const char *ifname, struct list *prefixes)
 int cmd_route(struct words *w)
 {
 	const char *word = words_next(w), *ifname, *range;
-	struct list prefixes = { 0 };
+	struct wanted wanted = { 0 };
 	bool delete = word && !strcmp(word, "del");
 	int ret;
 
@@ -157,19 +217,23 @@ int cmd_route(struct words *w)
 
 			ret = parse_range("prefix", range, &from, &to);
 			if (!ret)
-				prefixes_of_range(&from, &to, &prefixes);
+				prefixes_of_range(&from, &to, &wanted.prefixes);
 		}
 	} else if (!ret) {
 		ret = words_end(w);
 		if (!ret)
-			ret = peers_prefixes(ifname, &prefixes);
+			ret = look_up(ifname, &wanted);
 	}
 	if (!ret && !strcmp(word, "add"))
-		ret = add(ifname, &prefixes);
+		ret = add(ifname, &wanted);
 	else if (!ret && delete)
-		ret = del(ifname, &prefixes);
+		ret = del(ifname, &wanted);
 	else if (!ret)
-		ret = show(ifname, &prefixes);
-	free(prefixes.v);
+		ret = show(ifname, &wanted);
+	objects_free(&set_dev, &wanted.devs);
+	objects_free(&set_peer, &wanted.peers);
+	free(wanted.prefixes.v);
+	free(wanted.pools.v);
+	free(wanted.hosts.v);
 	return ret;
 }

@@ -5,6 +5,8 @@
 #include "apply.h"
 #include "commands.h"
 #include "lookup.h"
+#include "shield.h"
+#include "virtual.h"
 
 static int read_state(struct apply *a)
 {
@@ -38,14 +40,20 @@ static int change(struct apply *a)
 		return ret;
 	for_each(struct conf_peer, p, &a->conf.peers)
 		if (!p->no_routes)
-			protect_prefixes(&p->peer.selector, &prefixes);
+			protect_prefixes(&p->peer, &prefixes);
 	ret = protect_add(&a->protect, &prefixes);
 	if (!ret)
+		ret = virtual_guard(&a->protect, &a->conf.dev.pool);
+	if (!ret)
 		ret = apply_device(a);
+	if (!ret)
+		ret = apply_pools(a);
 	if (!ret)
 		ret = apply_peers(a);
 	if (!ret)
 		ret = apply_sas(a);
+	if (!ret)
+		ret = apply_routes(a);
 	if (ret)
 		apply_undo(a);
 	else
@@ -61,6 +69,8 @@ static int change(struct apply *a)
 		     "cannot be compared with the file's",
 		     a->ifname, a->kept_keys);
 	free(prefixes.v);
+	if (!ret && (a->conf.dev.pool.n || LIST(struct dev, &a->devs)->pool.n))
+		ret = shield_renew();
 	return ret;
 }
 

@@ -48,14 +48,12 @@ static int show_dev(struct nl *nl, const struct dev *dev, const char *token,
 	uint32_t id = 0;
 	int ret;
 
-	if (token) {
-		struct peer *p = list_add(&peers, sizeof(*p));
-
-		ret = lookup_peer(nl, dev->ifname, token, p);
-		id = p->id;
-	} else {
+	if (token)
+		ret = lookup_some(nl, dev->ifname, token, &peers);
+	else
 		ret = lookup_peers(nl, dev->ifname, &peers);
-	}
+	if (token && peers.n == 1)
+		id = LIST(struct peer, &peers)->id;
 	if (!ret)
 		ret = lookup_sas(nl, dev->ifname, id, &sas);
 	if (peers.n)
@@ -69,7 +67,7 @@ static int show_dev(struct nl *nl, const struct dev *dev, const char *token,
 			print_dev(dev, &some);
 		for_each(struct peer, p, &peers) {
 			some = lookup_slice(&sas, p->id);
-			if (!token)
+			if (!token || p != LIST(struct peer, &peers))
 				putchar('\n');
 			print_peer(p, &some);
 		}

@@ -8,7 +8,7 @@
 #include "fib.h"
 #include "format.h"
 #include "lookup.h"
-#include "protect.h"
+#include "virtual.h"
 
 static void print_unknown(const struct object *o)
 {
@@ -68,6 +68,11 @@ static void print_device(const struct dev *dev)
 	}
 	puts("[Device]");
 	print_fields(&set_dev, dev);
+	for_each(struct pool, p, &dev->pool) {
+		printf("Pool%s = %s\n", p->addr.family == AF_INET6 ? "6" : "",
+		       format_pool(p));
+		print_unknown(&p->o);
+	}
 	if (own)
 		puts("Listen = own");
 	else if (adopted)
@@ -92,30 +97,48 @@ static void print_sa(const struct sa *sa)
 	print_unknown(&s.o);
 }
 
-/* A peer that has selectors and no guards was added without routes. */
-static bool has_guards(const struct peer *p, const struct list *guards)
+struct routes {
+	struct list guards, device;
+};
+
+/* A peer that has selectors and no guards was added without routes; one that has
+ * a virtual address, if it has none to the device.
+ */
+static bool has_routes(const struct dev *dev, const struct peer *p,
+		       const struct routes *routes)
 {
+	const struct pool *pool = virtual_pool(dev, p->virtual.family);
 	struct list prefixes = { 0 };
+	struct prefix host, all;
 	bool any = false;
 
-	protect_prefixes(&p->selector, &prefixes);
+	if (pool) {
+		host = virtual_host(&p->virtual);
+		all = virtual_prefix(pool);
+		return !routes->device.n || fib_find(&routes->device, &host) ||
+		       fib_find(&routes->device, &all);
+	}
+	protect_prefixes(p, &prefixes);
 	for_each(struct prefix, x, &prefixes)
-		any |= fib_find(guards, x);
+		any |= !!fib_find(&routes->guards, x);
 	any |= !prefixes.n;
 	free(prefixes.v);
 	return any;
 }
 
-static void print_peer(const struct peer *p, const struct list *sas,
-		       const struct list *guards)
+static void print_peer(const struct dev *dev, const struct peer *p,
+		       const struct list *sas, const struct routes *routes)
 {
 	puts("\n[Peer]");
 	print_fields(&set_peer, p);
+	if (p->mode == ESPUDP_MODE_TRANSPORT && !p->virtual.family &&
+	    virtual_pool(dev, p->remote.family))
+		puts("Virtual = none");
 	for_each(struct selector, s, &p->selector) {
 		printf("Selector = %s\n", format_selector(s));
 		print_unknown(&s->o);
 	}
-	if (!has_guards(p, guards))
+	if (!has_routes(dev, p, routes))
 		puts("Routes = none");
 	print_unknown(&p->o);
 	for_each(struct sa, sa, sas)
@@ -125,7 +148,8 @@ static void print_peer(const struct peer *p, const struct list *sas,
 
 int cmd_showconf(struct words *w)
 {
-	struct list devs = { 0 }, peers = { 0 }, sas = { 0 }, guards = { 0 };
+	struct list devs = { 0 }, peers = { 0 }, sas = { 0 };
+	struct routes routes = { 0 };
 	struct nl nl = { 0 }, rt = { 0 };
 	const char *ifname;
 	int ret;
@@ -143,18 +167,21 @@ int cmd_showconf(struct words *w)
 		ret = lookup_sas(&nl, ifname, 0, &sas);
 	if (!ret)
 		ret = nl_open_route(&rt);
-	if (!ret && fib_dump(&rt, FIB_GUARD, &guards))
+	if (!ret && (fib_dump(&rt, FIB_GUARD, &routes.guards) ||
+		     fib_dump(&rt, if_nametoindex(ifname), &routes.device)))
 		ret = error("routes: cannot be read");
-	if (!ret) {
-		for_each(struct dev, dev, &devs)
-			print_device(dev);
+	for_each(struct dev, dev, &devs) {
+		if (ret)
+			break;
+		print_device(dev);
 		for_each(struct peer, p, &peers) {
 			struct list some = lookup_slice(&sas, p->id);
 
-			print_peer(p, &some, &guards);
+			print_peer(dev, p, &some, &routes);
 		}
 	}
-	free(guards.v);
+	free(routes.guards.v);
+	free(routes.device.v);
 	objects_free(&set_dev, &devs);
 	objects_free(&set_peer, &peers);
 	objects_free(&set_sa, &sas);

@@ -32,28 +32,35 @@ static void test_good(void)
 		     "FwMark = 0x10\nOuterChecksum = zero\nDF = set\n"
 		     "Fragment = outside\nDSCP = zero\nTTL = 3\n"
 		     "PmtuDiscovery = no\nOnSocketLoss = flush\n"
-		     "ReplayWindow = 64\nListen = yes\n"
+		     "ReplayWindow = 64\nListen = yes\nNatScope = 0\n"
+		     "Pool = 100.100.0.0/16\nPool6 = none\n"
 		     "\n"
 		     "[Peer]\nName = a\\x23 b\nId = 0x7\nMode = transport\n"
 		     "Local = 192.0.2.1\nRemote = [::1]:7\nKeepalive = off\n"
 		     "Roaming = port\nNatLocal = yes\nNatRemote = no\nTFC = 9\n"
 		     "Cookie = 18446744073709551615\nRoutes = none\n"
+		     "Role = responder\nVirtual = fd64::7\n"
 		     "Selector = local 10.0.0.0/8 remote\t10.1.0.0/16 prio 1\n"
 		     "selector = local ::/0 remote ::/0\n"
 		     "[SA]\nDirection = in\nSPI = 0x100\n"
 		     "Encryption = aes-cbc\nAuthentication = sha256\n"
 		     "KeyFile = k#1 # here\nAuthKeyFile = /abs/k2\nICV = 128\n"
 		     "ESN = yes\nReplayWindow = 32\nHardSeconds = 1\n"
-		     "SoftPackets = off"));
+		     "SoftPackets = off\nOaLocal = 192.0.2.1\n"
+		     "OaRemote = 10.0.0.1"));
 	check(conf.dev.port == 500 && conf.dev.fwmark == 16);
 	check(conf.listen == LISTEN_OWN);
 	check(conf.dev.pmtu_discovery == 0 &&
 	      HAS(&conf.dev, ESPUDP_A_DEV_PMTU_DISCOVERY));
+	check(conf.dev.nat_scope == 0 &&
+	      HAS(&conf.dev, ESPUDP_A_DEV_NAT_SCOPE));
+	check(conf.dev.pool.n == 2);
 	check(conf.peers.n == 1);
 	p = LIST(struct conf_peer, &conf.peers);
 	check(!strcmp(p->peer.name, "a# b") && p->peer.id == 7);
 	check(p->no_routes && p->peer.selector.n == 2);
 	check(p->peer.remote_port == 7);
+	check(p->peer.virtual.family == AF_INET6);
 	check(p->sas.n == 1);
 	s = LIST(struct conf_sa, &p->sas);
 	check(!strcmp(s->sa.enc, "cbc(aes)"));
@@ -88,6 +95,12 @@ static void test_bad(void)
 		"[]",
 		"x",
 		"[Device]\nTTL = -1",
+		"[Device]\nPool = fd64::/64",
+		"[Device]\nPool6 = 10.0.0.0/8",
+		"[Device]\nPool = none\nPool = none",
+		"[Device]\nNatScope = 3",
+		PEER "Virtual = x",
+		PEER "TakeOver = 1",
 		"[Device]\nBoundDevice = no-such-dev",
 		"[SA]",
 		"[Peer]",
@@ -128,6 +141,10 @@ static void test_bad(void)
 		PEER SA "[SA]\nDirection = out\nSPI = 256\nEncryption = "
 			"aes-gcm\n",
 		PEER "Id = 1\n" PEER "Id = 2",
+		/* In transport mode addresses are the ends', whatever they are. */
+		PEER "Mode = transport\nSelector = local ::/0 remote ::/0\n"
+		     "[Peer]\nName = q\nMode = transport\n"
+		     "Selector = local ::/0 remote ::/0",
 		PEER
 		"Selector = local ::/0 remote ::/0\n"
 		"[Peer]\nName = q\nSelector = local ::/0 remote ::/0 prio 1",

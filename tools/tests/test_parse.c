@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <stdlib.h>
 #include <string.h>
 
 #include "../format.h"
 #include "../parse.h"
+#include "../virtual.h"
 #include "unit.h"
 
 static void test_numbers(void)
@@ -204,6 +206,56 @@ static void test_fields(void)
 	check(word(&set_sa, &sa, "enc-key", "00") == -1);
 }
 
+static void test_transport(void)
+{
+	struct list pools = { 0 };
+	struct peer peer = { 0 };
+	struct dev dev = { 0 };
+	struct addr a;
+
+	check(!parse_pool("pool", "100.100.0.0/16", AF_INET, &pools));
+	check(!parse_pool("pool6", "none", AF_INET6, &pools));
+	check(pools.n == 2);
+	check(!strcmp(format_pool(LIST(struct pool, &pools)),
+		      "100.100.0.0/16"));
+	check(HAS(LIST(struct pool, &pools), ESPUDP_A_POOL_PREFIX_LEN));
+	check(!HAS(LIST(struct pool, &pools) + 1, ESPUDP_A_POOL_PREFIX_LEN));
+	check(LIST(struct pool, &pools)[1].addr.family == AF_INET6);
+	check(parse_pool("pool", "none", AF_INET, &pools) == USAGE);
+	parse_addr("a", "100.100.255.255", &a);
+	check(pool_has(pools.v, &a));
+	parse_addr("a", "100.101.0.0", &a);
+	check(!pool_has(pools.v, &a));
+	parse_addr("a", "fd64::1", &a);
+	check(!pool_has(pools.v, &a));
+	pools.n = 0;
+	check(parse_pool("pool", "fd64::/64", AF_INET, &pools) == FAILED);
+	check(parse_pool("pool6", "10.0.0.0/8", AF_INET6, &pools) == FAILED);
+	check(parse_pool("pool", "10.0.0.0-10.0.0.2", AF_INET, &pools));
+	check(parse_pool("pool", "10.0.0.1/24", AF_INET, &pools));
+	check(parse_pool("pool", "0.0.0.0/0", AF_INET, &pools));
+	check(!pools.n);
+	free(pools.v);
+
+	check(!word(&set_dev, &dev, "nat-scope", "1") &&
+	      dev.nat_scope == ESPUDP_NAT_SCOPE_RESPONDER);
+	check(!word(&set_dev, &dev, "nat-scope", "both") &&
+	      dev.nat_scope == ESPUDP_NAT_SCOPE_BOTH);
+	check(word(&set_dev, &dev, "nat-scope", "3") == FAILED);
+	check(word(&set_dev, &dev, "nat-scope", "") == FAILED);
+	check(word(&set_dev, &dev, "df", "1") == FAILED);
+	check(!word(&set_peer, &peer, "virtual", "auto") &&
+	      !HAS(&peer, ESPUDP_A_PEER_VIRTUAL));
+	check(!word(&set_peer, &peer, "virtual", "fd64::1") &&
+	      peer.virtual.family == AF_INET6);
+	check(!word(&set_peer, &peer, "virtual", "none") &&
+	      HAS(&peer, ESPUDP_A_PEER_VIRTUAL) && !peer.virtual.family);
+	check(word(&set_peer, &peer, "virtual", "some") == FAILED);
+	check(word(&set_peer, &peer, "local", "none") == FAILED);
+	check(!word(&set_peer, &peer, "role", "initiator") &&
+	      peer.role == ESPUDP_ROLE_INITIATOR);
+}
+
 void test_parse(void)
 {
 	test_numbers();
@@ -211,4 +263,5 @@ void test_parse(void)
 	test_ranges();
 	test_selectors();
 	test_fields();
+	test_transport();
 }
