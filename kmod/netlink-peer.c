@@ -350,9 +350,11 @@ static int check_mode(const struct espudp_peer *peer, struct nlattr **tb, const 
 	if (peer)
 		return espudp_netlink_refuse(extack, virt ?: from, -EBUSY,
 					     "a peer keeps its virtual address; make another");
+	if (from && virt)
+		return espudp_netlink_refuse(extack, virt, -EINVAL,
+					     "a virtual address is chosen or taken over, not both");
 	if (from)
-		return virt ? espudp_netlink_refuse(extack, virt, -EINVAL,
-						    "a virtual address is chosen or taken over, not both") : 0;
+		return 0;
 	err = get_host(virt, &c->virt, &c->virt_family, extack);
 	if (err)
 		return err;

@@ -129,7 +129,7 @@ bool espudp_pool_covers(const struct espudp_dev *edev, u8 family,
 			const struct in6_addr *addr)
 {
 	const struct espudp_pool *pool = &edev->pools.pool[family == AF_INET6];
-	u8 plen = READ_ONCE(pool->plen);
+	u8 plen = smp_load_acquire(&pool->plen);	/* before pool->addr */
 
 	return plen && same_prefix(addr, &pool->addr, plen);
 }
@@ -210,6 +210,7 @@ static int check(struct espudp_pool *pool, const struct in6_addr *addr, u8 plen,
 	unsigned int bits = espudp_flow_bits(pool->family);
 	struct espudp_dev *edev = pool->edev;
 	struct in6_addr first;
+	bool unicast;
 
 	if (plen > bits) {
 		NL_SET_ERR_MSG(extack, "a prefix is not longer than an address");
@@ -228,11 +229,14 @@ static int check(struct espudp_pool *pool, const struct in6_addr *addr, u8 plen,
 		NL_SET_ERR_MSG(extack, "the pool's address has bits set behind its prefix");
 		return -EINVAL;
 	}
-	if (pool->family == AF_INET ? ipv4_is_multicast(addr->s6_addr32[0]) ||
-				      ipv4_is_loopback(addr->s6_addr32[0]) ||
-				      ipv4_is_zeronet(addr->s6_addr32[0]) :
-				      ipv6_addr_is_multicast(addr) ||
-				      ipv6_addr_type(addr) & IPV6_ADDR_LINKLOCAL) {
+	if (pool->family == AF_INET)
+		unicast = !ipv4_is_multicast(first.s6_addr32[0]) &&
+			  !ipv4_is_loopback(first.s6_addr32[0]) &&
+			  !ipv4_is_zeronet(first.s6_addr32[0]);
+	else
+		unicast = !(ipv6_addr_type(&first) &
+			    (IPV6_ADDR_MULTICAST | IPV6_ADDR_LINKLOCAL));
+	if (!unicast) {
 		NL_SET_ERR_MSG(extack, "the pool must be of unicast addresses");
 		return -EINVAL;
 	}
@@ -289,6 +293,7 @@ int espudp_pool_set(struct espudp_dev *edev, u8 family, const struct in6_addr *a
 			pool->addr = *addr;
 			pool->net = edev->net;
 			pool->next = 0;
+			/* Pairs with espudp_pool_covers(). */
 			smp_store_release(&pool->plen, plen);
 			list_add(&pool->list, &all_pools);
 		}
