@@ -217,6 +217,8 @@ routed()
 ip addr add 198.51.100.2/24 dev dummy0
 ip addr add 198.51.100.3/24 dev dummy0
 ip addr add 203.0.113.2/24 dev dummy0
+ip addr add 2001:db8:9::2/64 dev dummy0 nodad
+ip addr add 2001:db8:9::3/64 dev dummy0 nodad preferred_lft 0
 transport="mode transport selector local 198.51.100.2 remote 198.51.100.1 proto udp"
 ip link add espudp1 type espudp
 check "a pool" espudp set espudp0 pool 100.100.0.0/16 pool6 fd64::/64
@@ -326,6 +328,19 @@ check "and the blackhole" hole 100.100.0.0/16
 check "route show" is "$(espudp route show espudp0 --json |
 	jq -c '.[] | select(.prefix == "100.100.0.0/16") | [.device, .blackhole, .pool, .source]')" \
 	'[true,true,true,"198.51.100.2"]'
+transport6="mode transport selector local ::/0 remote ::/0 proto udp"
+# shellcheck disable=SC2086
+espudp peer add espudp0 name six remote 2001:db8:9::1 $transport6 >/dev/null
+check "IPv6: a route for the pool" sh -c \
+	"ip -6 route show fd64::/64 | grep -q 'dev espudp0 .*src 2001:db8:9::2'"
+# shellcheck disable=SC2086
+espudp peer add espudp0 name seven remote 2001:db8:9::1 local 2001:db8:9::3 $transport6 >/dev/null
+check "IPv6: a host route" sh -c "ip -6 route show fd64::2 | grep -q 'dev espudp0 .*src 2001:db8:9::3'"
+check "IPv6: a peer by its virtual address" sh -c "espudp show espudp0 fd64::2 | grep -q seven"
+check "setconf again: nothing changes" sh -c "espudp showconf espudp0 >$T/six && espudp setconf espudp0 $T/six &&
+	espudp showconf espudp0 | diff $T/six -"
+espudp peer del espudp0 seven
+check "IPv6: which goes with the peer" not sh -c "ip -6 route show fd64::2 | grep ."
 ip addr del 203.0.113.2/24 dev dummy0
 espudp peer set espudp0 far local 203.0.113.2 2>"$T/err"
 check "a source that is no address of this host is told" grep -q '203.0.113.2.*no address' "$T/err"
@@ -336,7 +351,16 @@ check "leaves none" is "$(espudp show --json | jq -c '.[0] | [.pool, .peers, ."n
 check "but the blackhole" hole 100.100.0.0/16
 
 # Pools that are too small, and who may be behind a NAT.
-ip link del espudp1
+ns_add other
+ip link set espudp1 netns other
+ip -n other link set espudp1 up
+n other espudp set espudp1 pool 10.88.0.0/16
+# shellcheck disable=SC2086
+n other espudp peer add espudp1 remote 198.51.100.1:20009 $transport >"$T/out" 2>"$T/err"
+check "a device that was moved: no routes, and it is said why" grep -q 'was moved' "$T/err"
+check "but the blackhole" sh -c "ip -n other route show | grep -q '^blackhole 10.88.0.0/16' &&
+	! ip -n other route show | grep -q espudp1"
+ip -n other link del espudp1
 espudp route del espudp0 100.100.0.0/16 fd64::/64
 espudp set espudp0 pool 100.64.0.0/30
 for port in 1 2; do

@@ -2,8 +2,11 @@
 #include <errno.h>
 #include <linux/genetlink.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "codec.h"
 #include "explain.h"
@@ -261,4 +264,18 @@ int lookup_some(struct nl *nl, const char *ifname, const char *token,
 		struct list *peers)
 {
 	return some(nl, ifname, token, true, peers);
+}
+
+bool lookup_link_up(const char *ifname)
+{
+	struct ifreq ifr = { 0 };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool up = true;
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
+	if (fd >= 0 && !ioctl(fd, SIOCGIFFLAGS, &ifr))
+		up = ifr.ifr_flags & IFF_UP;
+	if (fd >= 0)
+		close(fd);
+	return up;
 }

@@ -25,5 +25,7 @@ int lookup_peer(struct nl *nl, const char *ifname, const char *token,
 /* Likewise; of an outer address all peers that are there. */
 int lookup_some(struct nl *nl, const char *ifname, const char *token,
 		struct list *peers);
+/* Whether the device is up, as far as can be told. */
+bool lookup_link_up(const char *ifname);
 
 #endif

@@ -462,11 +462,34 @@ static uint64_t field_max(const struct field *f)
 	return f->size == 8 ? UINT64_MAX : (1ULL << f->size * 8) - 1;
 }
 
+static int parse_addr_field(const struct field *f, void *obj, const char *what,
+			    const char *s)
+{
+	struct addr *a = &FIELD(obj, f, struct addr);
+	static const struct addr unspecified;
+	struct object *o = obj;
+	uint16_t port = 0;
+	int ret = OK;
+
+	if (f->flags & F_PORT)
+		ret = parse_endpoint(what, s, a, &port);
+	else if (!(f->flags & F_AUTO) || strcmp(s, "none"))
+		ret = parse_addr(what, s, a);
+	else
+		*a = unspecified;
+	if (f->flags & F_AUTO && !memcmp(a->b, unspecified.b, sizeof(a->b)))
+		a->family = 0;
+	if (!ret && port) {
+		field_set_number(obj, f + 1, port);
+		o->has |= 1ULL << f[1].attr;
+	}
+	return ret;
+}
+
 int parse_field(const struct field *f, void *obj, const char *what,
 		const char *s)
 {
 	struct object *o = obj;
-	uint16_t port = 0;
 	uint64_t n = 0;
 	int ret;
 
@@ -485,21 +508,7 @@ int parse_field(const struct field *f, void *obj, const char *what,
 	case F_ADDR:
 		if (f->flags & F_AUTO && !strcmp(s, "auto"))
 			return OK;
-		if (f->flags & F_AUTO && !strcmp(s, "none")) {
-			memset(&FIELD(obj, f, struct addr), 0, f->size);
-			ret = OK;
-			break;
-		}
-		if (!(f->flags & F_PORT)) {
-			ret = parse_addr(what, s, &FIELD(obj, f, struct addr));
-			break;
-		}
-		ret = parse_endpoint(what, s, &FIELD(obj, f, struct addr),
-				     &port);
-		if (!ret && port) {
-			field_set_number(obj, f + 1, port);
-			o->has |= 1ULL << f[1].attr;
-		}
+		ret = parse_addr_field(f, obj, what, s);
 		break;
 	case F_STRING:
 		ret = parse_name(what, s, &FIELD(obj, f, char));

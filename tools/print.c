@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <inttypes.h>
-#include <net/if.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "algs.h"
 #include "format.h"
+#include "lookup.h"
 #include "print.h"
 #include "virtual.h"
 
@@ -163,25 +159,11 @@ static void print_unknown_spis(const struct dev *dev)
 	}
 }
 
-static bool link_is_up(const char *ifname)
-{
-	struct ifreq ifr = { 0 };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool up = true;
-
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
-	if (fd >= 0 && !ioctl(fd, SIOCGIFFLAGS, &ifr))
-		up = ifr.ifr_flags & IFF_UP;
-	if (fd >= 0)
-		close(fd);
-	return up;
-}
-
 void print_dev(const struct dev *dev, const struct list *sas)
 {
 	printf("%sdevice%s: %s%s%s\n", colour(C_GREEN), colour(C_RESET),
 	       colour(C_GREEN), dev->ifname, colour(C_RESET));
-	if (!link_is_up(dev->ifname))
+	if (!lookup_link_up(dev->ifname))
 		ITEM("  ", "link", "%sdown%s", colour(C_RED), colour(C_RESET));
 	if (HAS(dev, ESPUDP_A_DEV_PORT)) {
 		ITEM("  ", "port", "%u", dev->port);

@@ -115,7 +115,8 @@ static bool has_routes(const struct dev *dev, const struct peer *p,
 	if (pool) {
 		host = virtual_host(&p->virtual);
 		all = virtual_prefix(pool);
-		return !routes->device.n || fib_find(&routes->device, &host) ||
+		return !lookup_link_up(dev->ifname) ||
+		       fib_find(&routes->device, &host) ||
 		       fib_find(&routes->device, &all);
 	}
 	protect_prefixes(p, &prefixes);

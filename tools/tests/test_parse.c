@@ -250,6 +250,7 @@ static void test_transport(void)
 	      peer.virtual.family == AF_INET6);
 	check(!word(&set_peer, &peer, "virtual", "none") &&
 	      HAS(&peer, ESPUDP_A_PEER_VIRTUAL) && !peer.virtual.family);
+	check(!word(&set_peer, &peer, "virtual", "::") && !peer.virtual.family);
 	check(word(&set_peer, &peer, "virtual", "some") == FAILED);
 	check(word(&set_peer, &peer, "local", "none") == FAILED);
 	check(!word(&set_peer, &peer, "role", "initiator") &&
