@@ -11,6 +11,7 @@
  * @remote: the peer's
  * @has_local: @local is known
  * @has_remote: @remote is known
+ * @given: family, if the caller said any of it; else 0
  *
  * RFC 3948 section 3.1.2. Constant for the life of the SA.
  */
@@ -19,6 +20,7 @@ struct espudp_oa {
 	struct in6_addr remote;
 	bool has_local;
 	bool has_remote;
+	u8 given;
 };
 
 /**

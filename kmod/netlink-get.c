@@ -235,6 +235,20 @@ static int put_lifetimes(struct sk_buff *msg, const struct espudp_lifetime *life
 	return 0;
 }
 
+/* Only what was asked for: the rest is as it was found at installation. */
+static int put_oa(struct sk_buff *msg, const struct espudp_sa *sa)
+{
+	const struct espudp_oa *oa = &sa->oa;
+	unsigned int len = espudp_addr_len(oa->given);
+
+	if (!oa->given)
+		return 0;
+	if ((oa->has_local && nla_put(msg, ESPUDP_A_SA_OA_LOCAL, len, &oa->local)) ||
+	    (oa->has_remote && nla_put(msg, ESPUDP_A_SA_OA_REMOTE, len, &oa->remote)))
+		return -EMSGSIZE;
+	return 0;
+}
+
 /* What a reserved SPI does not have yet. */
 static int put_use(struct sk_buff *msg, const struct espudp_sa *sa)
 {
@@ -252,6 +266,7 @@ static int put_use(struct sk_buff *msg, const struct espudp_sa *sa)
 					       atomic64_read(&sa->seq)) ||
 	    put_u64(msg, ESPUDP_A_SA_PACKETS, espudp_sa_packets(sa)) ||
 	    put_u64(msg, ESPUDP_A_SA_BYTES, atomic64_read(&sa->bytes)) ||
+	    put_oa(msg, sa) ||
 	    (last && put_u64(msg, ESPUDP_A_SA_LAST_USED, espudp_stats_ms_since(last))))
 		return -EMSGSIZE;
 	return espudp_stats_put(msg, ESPUDP_A_SA_STATS, sa->stats);

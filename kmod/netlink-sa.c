@@ -221,7 +221,7 @@ static int check_replay(const struct espudp_dev *edev, struct nlattr **tb,
 	return 0;
 }
 
-static int get_oa_addr(const struct nlattr *attr, struct in6_addr *addr, bool *has, u8 *family,
+static int get_oa_addr(const struct nlattr *attr, struct in6_addr *addr, bool *has, u8 family,
 		       struct netlink_ext_ack *extack)
 {
 	u8 f;
@@ -232,10 +232,9 @@ static int get_oa_addr(const struct nlattr *attr, struct in6_addr *addr, bool *h
 	err = espudp_netlink_get_addr(attr, addr, &f, extack);
 	if (err)
 		return err;
-	if (*family && f != *family)
+	if (f != family)
 		return espudp_netlink_refuse(extack, attr, -EINVAL,
 					     "original addresses are of the outer addresses' family");
-	*family = f;
 	*has = true;
 	return 0;
 }
@@ -245,7 +244,7 @@ static int get_oa(const struct espudp_peer *peer, struct nlattr **tb, struct esp
 		  struct netlink_ext_ack *extack)
 {
 	const struct nlattr *local = tb[ESPUDP_A_SA_OA_LOCAL], *remote = tb[ESPUDP_A_SA_OA_REMOTE];
-	u8 family = peer->virt_family;
+	struct espudp_endpoint ep;
 	int err;
 
 	if (!local && !remote)
@@ -253,12 +252,15 @@ static int get_oa(const struct espudp_peer *peer, struct nlattr **tb, struct esp
 	if (peer->mode != ESPUDP_MODE_TRANSPORT)
 		return espudp_netlink_refuse(extack, local ?: remote, -EINVAL,
 					     "original addresses are of use in transport mode only");
-	err = get_oa_addr(local, &oa->local, &oa->has_local, &family, extack);
+	err = espudp_netlink_get_endpoint(peer, &ep, NULL, NULL, NULL, extack);
 	if (!err)
-		err = get_oa_addr(remote, &oa->remote, &oa->has_remote, &family, extack);
+		err = get_oa_addr(local, &oa->local, &oa->has_local, ep.family, extack);
+	if (!err)
+		err = get_oa_addr(remote, &oa->remote, &oa->has_remote, ep.family, extack);
 	if (!err && nla_get_u8(tb[ESPUDP_A_SA_DIR]) == ESPUDP_DIR_IN && (!local || !remote))
 		return espudp_netlink_refuse(extack, local ?: remote, -EINVAL,
 					     "an inbound SA needs both original addresses or none");
+	oa->given = ep.family;
 	return err;
 }
 
