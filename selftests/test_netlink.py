@@ -22,23 +22,27 @@ from nlraw import (A, Attr, AUTH_KEY, C, KEY, NESTED, NLM_ACK, Refusals, addr, c
 SETTABLE = {
     "DEV": {"PORT": 2, "FWMARK": 4, "BOUND_IFINDEX": 4, "OUTER_CSUM": (1, 2), "DF": (1, 2),
             "FRAG": (1, 1), "DSCP": (1, 1), "TTL": 1, "PMTU_DISCOVERY": (1, 1),
-            "ON_SOCKET_LOSS": (1, 1), "REPLAY_WINDOW": (4, 8192)},
+            "ON_SOCKET_LOSS": (1, 1), "REPLAY_WINDOW": (4, 8192), "NAT_SCOPE": (1, 2),
+            "POOL": ()},
+    "POOL": {"ADDRESS": "addr", "PREFIX_LEN": 1},
     "SOCKET": {"FD": 4, "PORT": 2, "MARKER": (1, 1), "IPV4": 0, "IPV6": 0},
     "PEER": {"ID": 4, "NAME": "str", "COOKIE": 8, "MODE": (1, 1), "LOCAL": "addr",
              "REMOTE": "addr", "REMOTE_PORT": 2, "KEEPALIVE": 2, "ROAMING": (1, 2),
-             "NAT_LOCAL": (1, 2), "NAT_REMOTE": (1, 2), "TFC": 2, "NO_SELECTORS": 0},
+             "NAT_LOCAL": (1, 2), "NAT_REMOTE": (1, 2), "TFC": 2, "NO_SELECTORS": 0, "ROLE": (1, 2),
+             "VIRTUAL": "addr", "TAKE_OVER": 4},
     "SELECTOR": {"LOCAL_FROM": "addr", "LOCAL_TO": "addr", "REMOTE_FROM": "addr",
                  "REMOTE_TO": "addr", "PROTOCOL": 1, "LOCAL_PORT_FROM": 2, "LOCAL_PORT_TO": 2,
                  "REMOTE_PORT_FROM": 2, "REMOTE_PORT_TO": 2, "PRIORITY": 4},
     "SA": {"SPI": 4, "DIR": (1, 1), "PEER": 4, "ENC": "str", "AUTH": "str", "ICV_BITS": 2,
            "ESN": 0, "REPLAY_WINDOW": (4, 8192), "SEQ": 8, "REMOTE": "addr", "REMOTE_PORT": 2,
            "SOFT_SECONDS": 8, "HARD_SECONDS": 8, "SOFT_PACKETS": 8, "HARD_PACKETS": 8,
-           "SOFT_BYTES": 8, "HARD_BYTES": 8},
+           "SOFT_BYTES": 8, "HARD_BYTES": 8, "OA_LOCAL": "addr", "OA_REMOTE": "addr"},
     "RESERVE": {"PEER": 4, "SPI_MIN": 4, "SPI_MAX": 4, "TIMEOUT": 4},
 }
 READONLY = {
     "DEV": {"PEERS": 4, "SAS": 4, "SOCKET": (), "STATS": (), "UNKNOWN_SPI": (),
             "FOREIGN_NETNS": 0},
+    "POOL": {"USED": 4},
     "SOCKET": {"KIND": 1},
     "PEER": {"LOCAL_PORT": 2, "MTU": 4, "PMTU": 4, "SPI_IN": 4, "SPI_OUT": 4, "LAST_RX": 8,
              "LAST_TX": 8, "STATS": ()},
@@ -52,6 +56,8 @@ def wrong_values(kind):
     """(what, payload) that no attribute of this kind has."""
     if kind == "addr":
         return [(f"of {n} octets", bytes(n)) for n in (0, 1, 3, 5, 8, 15, 17, 20)]
+    if kind == ():
+        return [("that is no nest", bytes(4))]
     if kind == "str":
         return [("without NUL", b"abc"), ("empty", b""), ("too long", b"x" * 64 + b"\0")]
     if isinstance(kind, tuple):
@@ -64,6 +70,9 @@ def carriers(name, attrs):
     """Requests that may have a nest of this name: (command, attributes)."""
     if name == "DEV":
         yield "DEV_SET", [dev(), nest("DEV", *attrs)]
+    elif name == "POOL":
+        yield "DEV_SET", [dev(), nest("DEV", nest("DEV_POOL", addr("POOL_ADDRESS", "10.3.0.0"),
+                                                  *attrs))]
     elif name == "SOCKET":
         yield "SOCKET_ATTACH", [dev(), nest("SOCKET", *attrs)]
     elif name == "PEER":
@@ -203,9 +212,11 @@ def test_peer(nl):
     before = snapshot(nl)
     run = Refusals(nl)
     bad = num("PEER_MODE", 1, 1)
-    run.bad("transport", "PEER_NEW", [dev(), peer(bad)], errno.EOPNOTSUPP, "not implemented", bad)
-    run.bad("transport", "PEER_SET", [dev(), peer(pid(1), bad)], errno.EOPNOTSUPP,
-            "not implemented", bad)
+    inside = peer(bad)
+    run.bad("transport", "PEER_NEW", [dev(), inside], errno.EINVAL, "outer address",
+            miss=(A("PEER_REMOTE"), inside))
+    run.bad("transport", "PEER_SET", [dev(), peer(pid(1), bad)], errno.EBUSY, "keeps its mode",
+            bad)
     bad = pid(0)
     run.bad("id 0", "PEER_NEW", [dev(), peer(bad)], errno.EINVAL, "0", bad)
     bad = pid(1)
