@@ -19,6 +19,7 @@ import os
 import random
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -182,8 +183,9 @@ class Client:
     def kill(self):
         """The whole machine, at once."""
         for pid in run("ip", "netns", "pids", self.name).split():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+            if int(pid) != os.getpid():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
         self.natt.close()
         self.natt = None
         batch(self.name, "xfrm state flush", "xfrm policy flush")
@@ -282,6 +284,7 @@ echo "$1 $4 $5 $PPPD_PID $PEERNAME" >>{self.folder}/{event}.{name}
         """The daemon, with a /run of its own."""
         own = self.folder / f"run.{name}"
         (own / "xl2tpd").mkdir(parents=True, exist_ok=True)
+        (own / "xl2tpd.pid").unlink(missing_ok=True)
         control = self.control(name)
         control.unlink(missing_ok=True)
         with open(self.folder / f"xl2tpd.{name}", "ab") as log:
@@ -417,6 +420,7 @@ length bit = yes
                 if int(pid) != os.getpid():
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(int(pid), signal.SIGKILL)
+            shutil.rmtree(f"/etc/netns/{name}", ignore_errors=True)
         batch(None, *(f"netns del {name}" for name in forge.namespaces))
         forge.namespaces.clear()
 
@@ -518,7 +522,8 @@ class End:
 def exchange(clients, size, clients_first, seconds, during=None):
     """All clients and the host send patterns of their own to each other at once.
 
-    Who is first also connects. during() is called in the middle. Returns what
+    Who is first also connects. during() is called when
+    an eighth has come everywhere. Returns what
     went wrong, by client.
     """
     wrong, ends, listeners = {}, [], {}
@@ -562,7 +567,8 @@ def exchange(clients, size, clients_first, seconds, during=None):
                         pass
                     except OSError as error:
                         wrong[members[sock].client.name] = str(error)
-        if during and sum(end.sent for end in ends) > len(clients) * size // 2:
+        if during and len(ends) == 2 * len(clients) and \
+                all(len(end.got) >= size // 8 for end in ends):
             during()
             during = None
     for end in ends:
