@@ -114,14 +114,18 @@ class Client:
               f"mode transport replay-window 32 {sa.xfrm()} "
               "encap espinudp 4500 4500 0.0.0.0")
 
-    def up(self, **settings):
-        """SAs at both ends. The NAT's port is learnt from the first packet."""
-        to, back = self.new_sas()
+    def wake(self):
+        """The socket that ESP comes to, and policies; a keepalive, for the NAT to know us."""
         if not self.natt:
             self.natt = bound(self.name, "0.0.0.0", 4500)
             self.natt.setsockopt(socket.IPPROTO_UDP, forge.UDP_ENCAP, ESPINUDP)
             batch(self.name, *self.xfrm_policies())
-        self.site.peer_new(self, settings)
+        self.natt.sendto(b"\xff", (GATEWAY, 4500))
+
+    def up(self, port, **settings):
+        """SAs at both ends. The NAT's port is what an IKE daemon has seen."""
+        to, back = self.new_sas()
+        self.site.peer_new(self, {"remote-port": port, **settings})
         self.site.sa_new(self, "in", to)
         self.site.sa_new(self, "out", back)
         self.xfrm_state(back, GATEWAY, self.addr)
@@ -144,13 +148,6 @@ class Client:
         batch(self.name,
               f"xfrm state delete src {self.addr} dst {GATEWAY} proto esp spi {to.spi}",
               f"xfrm state delete src {GATEWAY} dst {self.addr} proto esp spi {back.spi}")
-
-    def port(self):
-        """Of the mapping that the NAT has for its ESP."""
-        text = n(f"nat{self.nat}", "conntrack", "-L", "-p", "udp", "-s", self.addr, "--dport",
-                 "4500")
-        found = re.findall(r"\bdport=(\d+)", text)
-        return int(found[1]) if len(found) == 2 else None
 
     # -------------------------------------------------------------------- L2TP
 
@@ -246,14 +243,32 @@ class Site:
             with netns(name):
                 Path("/proc/sys/net/ipv4/ip_forward").write_text("1", encoding="ascii")
 
+    def ports(self):
+        """Those that the NATs have for the clients' ESP, as conntrack says."""
+        found = {}
+        for nat in self.nats:
+            text = n(f"nat{nat}", "conntrack", "-L", "-p", "udp", "--orig-port-dst", "4500")
+            for addr, port in re.findall(
+                    rf"src=({PRIVATE}\d) dst={GATEWAY} .*dst={nat_address(nat)} "
+                    r"sport=4500 dport=(\d+)", text):
+                found[nat, addr] = int(port)
+        return {client: found[client.nat, client.addr] for client in self.clients
+                if (client.nat, client.addr) in found}
+
+    def mappings(self, clients):
+        """The same, once all of these are known to their NATs."""
+        for client in clients:
+            client.wake()
+        if not wait_for(10 * SLOW, lambda: set(clients) <= set(self.ports())):
+            raise forge.Failed(f"no mappings: {self.ports()}")
+        return self.ports()
+
     def remap(self, client):
         """The NAT forgets a client's mapping, and has another port for it next."""
         nat = f"nat{client.nat}"
-        old = client.port()
         n(nat, "nft", "add", "rule", "ip", "nat", "moved", "oifname", "n1", "ip", "saddr",
           client.addr, "meta", "l4proto", "udp", "masquerade", "to", ":30000-30999")
         n(nat, "conntrack", "-D", "-p", "udp", "-s", client.addr, "--dport", "4500")
-        return old
 
     # ----------------------------------------------------------------- daemons
 
@@ -355,7 +370,9 @@ length bit = yes
     def watch_owners(self):
         """Counts what comes out of PPP for, or from, somebody else."""
         for client in self.clients:
-            n(client.name, "nft", "-f", "-", stdin=f"""table ip owner {{
+            n(client.name, "nft", "-f", "-", stdin=f"""table ip owner
+            delete table ip owner
+            table ip owner {{
                 counter wrong {{ }}
                 chain pre {{
                     type filter hook prerouting priority -300
@@ -365,7 +382,9 @@ length bit = yes
             """)
         rules = "\n".join(f"iifname {dev} ip saddr != {other} counter name wrong"
                           for dev, other in self.gw_sessions().values())
-        n("gw", "nft", "-f", "-", stdin=f"""table ip owner {{
+        n("gw", "nft", "-f", "-", stdin=f"""table ip owner
+        delete table ip owner
+        table ip owner {{
             counter wrong {{ }}
             chain pre {{
                 type filter hook prerouting priority -300
@@ -396,7 +415,7 @@ length bit = yes
     def complaints(self):
         """Lines of xl2tpd's that tell of packets for others."""
         pattern = re.compile("(?i)can not find tunnel|unable to find call or tunnel|bad packet|"
-                             "can't find call|twice|not open yet|retries exceeded|max retries")
+                             "can't find call|not open yet|retries exceeded|max retries")
         return [f"{name}: {line}" for name in ["gw", *(client.name for client in self.clients)]
                 for line in self.log(name).splitlines() if pattern.search(line)]
 
