@@ -652,6 +652,12 @@ class Pump(threading.Thread):
                                    (to, 7003))
             self.drain(max(0.001, self.interval - (time.monotonic() - begin)))
 
+    def more(self, number):
+        """Waits until so many more were sent each way for each client."""
+        enough = min(self.sent.values(), default=0) + number
+        wait_for(number * self.interval * 10 + 5,
+                 lambda: self.sent and min(self.sent.values()) >= enough)
+
     def finish(self):
         self.ending.set()
         self.join()
