@@ -122,10 +122,10 @@ class Client:
             batch(self.name, *self.xfrm_policies())
         self.natt.sendto(b"\xff", (GATEWAY, 4500))
 
-    def up(self, port, **settings):
+    def up(self, port):
         """SAs at both ends. The NAT's port is what an IKE daemon has seen."""
         to, back = self.new_sas()
-        self.site.peer_new(self, {"remote-port": port, **settings})
+        self.site.peer_new(self, port)
         self.site.sa_new(self, "in", to)
         self.site.sa_new(self, "out", back)
         self.xfrm_state(back, GATEWAY, self.addr)
@@ -295,18 +295,21 @@ echo "$1 $4 $5 $PPPD_PID $PEERNAME" >>{self.folder}/{event}.{name}
 """, encoding="ascii")
             script.chmod(0o755)
 
-    def xl2tpd(self, name):
-        """The daemon, with a /run of its own."""
+    def own_run(self, name, *command):
+        """A command that sees a /run of the namespace's own."""
         own = self.folder / f"run.{name}"
         (own / "xl2tpd").mkdir(parents=True, exist_ok=True)
-        (own / "xl2tpd.pid").unlink(missing_ok=True)
+        return ["sh", "-c", 'mount --bind "$0" /run; exec "$@"', own, *command]
+
+    def xl2tpd(self, name):
+        (self.folder / f"run.{name}" / "xl2tpd.pid").unlink(missing_ok=True)
         control = self.control(name)
         control.unlink(missing_ok=True)
         with open(self.folder / f"xl2tpd.{name}", "ab") as log:
-            child = forge.n_spawn(name, "sh", "-c", 'mount --bind "$0" /run; exec "$@"', own,
-                                  "xl2tpd", "-D", "-c", "/etc/xl2tpd/xl2tpd.conf", "-s",
-                                  "/etc/xl2tpd/l2tp-secrets", "-p", "/run/xl2tpd.pid", "-C",
-                                  control, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            child = forge.n_spawn(name, *self.own_run(
+                name, "xl2tpd", "-D", "-c", "/etc/xl2tpd/xl2tpd.conf", "-s",
+                "/etc/xl2tpd/l2tp-secrets", "-p", "/run/xl2tpd.pid", "-C", control),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if not wait_for(20 * SLOW, control.exists):
             raise forge.Failed(f"xl2tpd in {name}: {self.log(name)}")
         return child
@@ -447,34 +450,26 @@ length bit = yes
 class Gateway(Site):
     """espudp at the gateway."""
 
-    POOL = "100.100.0.0/24"
-
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         batch("gw", "link add espudp0 type espudp", "link set espudp0 up")
         n("gw", "espudp", "socket", "open", "espudp0")
-        # a socket for this device; one of a device in a namespace of before is of no use
+        n("gw", "espudp", "set", "espudp0", "pool", "10.254.0.0/24")
+        # a socket of a namespace of before is of no use
         forge.genl_socks.pop("gw", None)
         self.netlink = forge.netlink("gw")
-        self.netlink.must("dev-set", ifname="espudp0", dev={
-            "pool": {"address": socket.inet_aton("100.100.0.0"), "prefix-len": 24}})
-        batch("gw", f"route add {self.POOL} dev espudp0 src {GATEWAY}",
-              f"route add blackhole {self.POOL} metric 4294967295")
 
-    def peer_new(self, client, settings):
-        nat, own = socket.inet_aton(nat_address(client.nat)), socket.inet_aton(GATEWAY)
-        peer = {"mode": "transport", "name": client.name, "local": own, "remote": nat,
-                "nat-remote": "yes", "role": "responder",
-                "selector": {"local-from": own, "local-to": own, "remote-from": nat,
-                             "remote-to": nat, "protocol": 17, "local-port-from": 1701,
-                             "local-port-to": 1701, "remote-port-from": 1701,
-                             "remote-port-to": 1701}, **settings}
-        replies = self.netlink.must("peer-new", ifname="espudp0", peer=peer)
-        client.peer = replies[0]["peer"]["id"]
+    def peer_new(self, client, port):
+        nat = nat_address(client.nat)
+        client.peer = int(n(
+            "gw", "espudp", "peer", "add", "espudp0", "name", client.name, "mode", "transport",
+            "role", "responder", "local", GATEWAY, "remote", f"{nat}:{port}", "nat-remote",
+            "yes", "selector", "local", GATEWAY, "remote", nat, "proto", "udp", "local-port",
+            1701, "remote-port", 1701))
         client.virtual = socket.inet_ntoa(self.peer(client)["virtual"])
 
-    def peer_del(self, client):
-        self.netlink.must("peer-del", ifname="espudp0", peer={"id": client.peer})
+    def peer_del(self, number):
+        n("gw", "espudp", "peer", "del", "espudp0", number)
 
     def sa_new(self, client, direction, sa):
         self.netlink.must("sa-new", ifname="espudp0", sa={"dir": direction, "peer": client.peer,
@@ -510,14 +505,15 @@ class End:
         self.out = pattern(client, "down" if at_host else "up", size)
         self.sent = 0
         self.got = bytearray()
+        self.error = ""
         sock.setblocking(False)
 
     def reads(self):
-        return len(self.got) < len(self.out)
+        return len(self.got) < len(self.out) and not self.error
 
     def writes(self):
         """Who is not first sends when it has all of the other's."""
-        return self.sent < len(self.out) and (self.first or not self.reads())
+        return self.sent < len(self.out) and not self.error and (self.first or not self.reads())
 
     def read(self):
         data = self.sock.recv(1 << 18)
@@ -534,7 +530,7 @@ class End:
         where = "at the host" if self.at_host else "at the client"
         if bytes(self.got) == expected[:len(self.got)]:
             missing = len(expected) - len(self.got)
-            return f"{missing} octets missing {where}" if missing else ""
+            return f"{missing} octets missing {where} {self.error}" if missing else ""
         return f"somebody else's octets {where}"
 
 
@@ -563,7 +559,7 @@ def exchange(clients, size, clients_first, seconds, during=None):
         ends.append(End(sock, client, not clients_first, True, size))
 
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and not wrong:
+    while time.monotonic() < deadline:
         reading = {end.sock: end for end in ends if end.reads()}
         writing = {end.sock: end for end in ends if end.writes()}
         if not reading and not writing and len(ends) == 2 * len(clients):
@@ -585,7 +581,7 @@ def exchange(clients, size, clients_first, seconds, during=None):
                     except BlockingIOError:
                         pass
                     except OSError as error:
-                        wrong[members[sock].client.name] = str(error)
+                        members[sock].error = str(error)
         if during and len(ends) == 2 * len(clients) and \
                 all(len(end.got) >= size // 8 for end in ends):
             during()
@@ -593,8 +589,6 @@ def exchange(clients, size, clients_first, seconds, during=None):
     for end in ends:
         if end.wrong():
             wrong.setdefault(end.client.name, end.wrong())
-    if len(ends) != 2 * len(clients):
-        wrong.setdefault("all", f"{len(ends) - len(clients)} connections")
     for sock in [*listeners, *(end.sock for end in ends)]:
         sock.close()
     return wrong

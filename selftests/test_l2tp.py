@@ -16,8 +16,8 @@ debug kernel.
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 400
 
+import json
 import re
-import socket
 import sys
 import time
 
@@ -97,7 +97,7 @@ class Scene:
     def shown(self):
         """Called amid the exchange."""
         self.text = n("gw", "espudp", "show")
-        self.peers = self.site.peers()
+        self.peers = json.loads(n("gw", "espudp", "show", "espudp0", "--json"))[0]["peer"]
         self.ports = self.site.ports()
 
     def exchange(self):
@@ -105,14 +105,13 @@ class Scene:
         self.equal("all at once, clients first: every octet arrives at its owner",
                    l2tp.exchange(self.clients, self.size, True, seconds, self.shown), {})
         self.equal("during that espudp shows where each client is, and its virtual address",
-                   {peer["name"]: (socket.inet_ntoa(peer["remote"]), peer["remote-port"],
-                                   socket.inet_ntoa(peer["virtual"]))
-                    for peer in self.peers.values()},
+                   {peer["name"]: (peer["remote"], peer["remote-port"], peer["virtual"])
+                    for peer in self.peers},
                    {client.name: (l2tp.nat_address(client.nat), self.ports[client],
                                   client.virtual) for client in self.clients})
         self.check("and traffic of each, both ways",
                    all(peer["stats"][f"{way}-bytes"] > self.size // 8
-                       for peer in self.peers.values() for way in ("rx", "tx")), self.text)
+                       for peer in self.peers for way in ("rx", "tx")), self.text)
         diag(self.text)
         self.equal("all at once, host first: every octet arrives at its owner",
                    l2tp.exchange(self.clients, self.size, False, seconds), {})
@@ -176,7 +175,7 @@ class Scene:
             client.kill()
             time.sleep(2 * SLOW)
             if forgotten:
-                self.site.peer_del(client)
+                self.site.peer_del(old)
             client.up(self.site.mappings([client])[client])
             client.start()
             client.dial()
@@ -189,7 +188,7 @@ class Scene:
         self.others_notice_nothing(what, client, event)
         self.site.watch_owners()
         if not forgotten:
-            self.site.netlink.must("peer-del", ifname="espudp0", peer={"id": old})
+            self.site.peer_del(old)
 
     def verdict(self):
         site = self.site
