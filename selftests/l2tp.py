@@ -12,6 +12,7 @@ Clients are the kernel's xfrm, xl2tpd and pppd; xl2tpd and pppd are also at the
 gateway. Inside PPP the gateway is 10.8.0.1, clients are 10.8.0.10 and up.
 """
 
+import atexit
 import collections
 import contextlib
 import json
@@ -38,6 +39,12 @@ SO_RCVBUFFORCE, ESPINUDP = 33, 2
 # What Windows proposes, and AES-GCM; ICV in bits for the kernel's xfrm.
 ALGS = [("cbc(aes)", 32, "hmac(sha1)", 20, 96), ("cbc(aes)", 16, "hmac(sha256)", 32, 128),
         ("cbc(des3_ede)", 24, "hmac(sha1)", 20, 96), ("rfc4106(gcm(aes))", 20, None, 0, 128)]
+
+
+def need(*commands):
+    for command in commands:
+        if not shutil.which(command):
+            forge.skip_all(f"no {command}")
 
 
 def nat_address(nat):
@@ -91,7 +98,7 @@ class Client:
         self.number = (nat - 1) * site.per_nat + index - 1
         self.addr = f"{PRIVATE}{index}"
         self.generation = 0
-        self.peer = self.virtual = self.natt = self.daemon = None
+        self.peer = self.virtual = self.natt = None
         self.sas = []
 
     # ------------------------------------------------------------------- IPsec
@@ -153,7 +160,7 @@ class Client:
 
     def start(self):
         """xl2tpd; it does not dial yet."""
-        self.daemon = self.site.xl2tpd(self.name)
+        self.site.xl2tpd(self.name)
 
     def dial(self):
         with open(self.site.control(self.name), "w", encoding="ascii") as control:
@@ -195,11 +202,10 @@ class Site:
         self.per_nat, self.kernel, self.listen, self.nats = per_nat, kernel, listen, nats
         self.folder = forge.folder / f"l2tp-{time.monotonic_ns()}"
         self.folder.mkdir()
-        self.capture_process = None
+        self.pcap = self.folder / "clear.pcap"
         self.topology()
         self.clients = [Client(self, nat, index) for nat in self.nats
                         for index in range(1, per_nat + 1)]
-        self.daemon = None
 
     # ---------------------------------------------------------------- topology
 
@@ -278,8 +284,10 @@ class Site:
     def configure(self, name, xl2tpd, options):
         """Files that `ip netns exec` puts in place of /etc's."""
         etc = Path("/etc/netns") / name
+        etc.mkdir(parents=True)
+        atexit.register(shutil.rmtree, etc, ignore_errors=True)
         for part in "xl2tpd", "ppp":
-            (etc / part).mkdir(parents=True, exist_ok=True)
+            (etc / part).mkdir()
         (etc / "xl2tpd" / "xl2tpd.conf").write_text(xl2tpd, encoding="ascii")
         (etc / "xl2tpd" / "l2tp-secrets").write_text("", encoding="ascii")
         ppp = etc / "ppp"
@@ -306,13 +314,12 @@ echo "$1 $4 $5 $PPPD_PID $PEERNAME" >>{self.folder}/{event}.{name}
         control = self.control(name)
         control.unlink(missing_ok=True)
         with open(self.folder / f"xl2tpd.{name}", "ab") as log:
-            child = forge.n_spawn(name, *self.own_run(
+            forge.n_spawn(name, *self.own_run(
                 name, "xl2tpd", "-D", "-c", "/etc/xl2tpd/xl2tpd.conf", "-s",
                 "/etc/xl2tpd/l2tp-secrets", "-p", "/run/xl2tpd.pid", "-C", control),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if not wait_for(20 * SLOW, control.exists):
             raise forge.Failed(f"xl2tpd in {name}: {self.log(name)}")
-        return child
 
     def log(self, name):
         with contextlib.suppress(FileNotFoundError):
@@ -352,17 +359,16 @@ length bit = yes
 """)
 
     def start(self):
-        self.daemon = self.xl2tpd("gw")
+        self.xl2tpd("gw")
 
     # ----------------------------------------------------------- what is counted
 
     def capture(self):
         """Clear-text L2TP on the outside, and fragments, which could hide it."""
-        self.pcap = self.folder / "clear.pcap"
-        log = open(self.folder / "tcpdump", "wb")
-        self.capture_process = forge.n_spawn(
-            "gw", "tcpdump", "-i", "g0", "-Z", "root", "--immediate-mode", "-U", "-n", "-w",
-            self.pcap, "udp port 1701 or (ip[6:2] & 0x3fff != 0)", stdout=log, stderr=log)
+        with open(self.folder / "tcpdump", "wb") as log:
+            forge.n_spawn("gw", "tcpdump", "-i", "g0", "-Z", "root", "--immediate-mode", "-U",
+                          "-n", "-w", self.pcap, "udp port 1701 or (ip[6:2] & 0x3fff != 0)",
+                          stdout=log, stderr=log)
         wait_for(20 * SLOW, lambda: b"listening on" in (self.folder / "tcpdump").read_bytes())
 
     def clear(self):

@@ -228,6 +228,7 @@ class Scene:
         self.site.end()
 
 
+l2tp.need("xl2tpd", "pppd", "conntrack", "nft", "tcpdump")
 for module in "l2tp_ppp", "ppp_async", "ppp_synctty", "esp4", "xfrm_user":
     attempt("modprobe", module)
 forge.load_module()

@@ -190,6 +190,7 @@ def run(recipe):
     site.end()
 
 
+l2tp.need("xl2tpd", "pppd", "conntrack", "nft", "tcpdump", "/usr/lib/ipsec/charon", "swanctl", "iptables-legacy")
 for module in ("l2tp_ppp ppp_async ppp_synctty xfrm_user esp4 nft_compat xt_MASQUERADE xt_policy "
                "xt_connmark xt_mark xt_CT iptable_filter iptable_mangle iptable_nat "
                "iptable_raw").split():
