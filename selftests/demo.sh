@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# A tour of a tunnel through a NAT, run by "make demo" in a virtual machine.
+# A tour of a tunnel through a NAT, and of L2TP/IPsec with several clients behind
+# two (demo_l2tp.py), run by "make demo" in a virtual machine.
 
 . "$(dirname "$0")/lib.sh" >/dev/null
 . "$(dirname "$0")/tunnel.sh"
@@ -175,8 +176,12 @@ wanted "hardly anything was lost from the gateway to the client" \
 wanted "the ping went on" [ "$(grep -c ttl= "$T/ping")" -ge 35 ]
 rm -f /run/in /run/out
 
+ns_del client nat gateway
+python3 "$SELFTESTS/demo_l2tp.py" || failed+="  L2TP/IPsec clients behind NATs"$'\n'
+
 if [ -z "$failed" ]; then
-	say "VERDICT: the tunnel works, through the NAT and over its change of port."
+	say "VERDICT: the tunnel works, through the NAT and over its change of port; L2TP
+clients with equal addresses work, each by itself."
 else
 	say "VERDICT: FAILED"
 	printf '%s' "$failed"
