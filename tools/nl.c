@@ -12,6 +12,7 @@
 #include "codec.h"
 #include "nl.h"
 #include "secret.h"
+#include "util.h"
 
 #ifndef SOL_NETLINK
 #define SOL_NETLINK 270

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "util.h"
+#include "list.h"
 
 struct nl_error {
 	int err; /* positive errno, 0 for none */
