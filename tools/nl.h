@@ -34,6 +34,9 @@ int nl_open(struct nl *nl);
 int nl_open_route(struct nl *nl);
 void nl_close(struct nl *nl);
 
+/* Takes family and group from a message about the family; @arg is the struct nl. */
+void nl_family(const struct nlmsghdr *nlh, void *arg);
+
 /* Begins a request about device @ifname, which may be NULL. */
 void nl_request(struct nl *nl, uint8_t cmd, const char *ifname);
 void nl_put(struct nl *nl, uint16_t type, const void *data, size_t len);
