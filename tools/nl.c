@@ -72,6 +72,8 @@ static void on_family(const struct nlmsghdr *nlh, void *arg)
 		}
 		if (!strcmp(name, ESPUDP_MCGRP_EVENTS))
 			nl->group = id;
+		if (!strcmp(name, ESPUDP_MCGRP_IKE))
+			nl->ike_group = id;
 	}
 }
 
