@@ -37,7 +37,7 @@ typedef struct {
 	linked_list_t *sockets; /* descriptors of charon's NAT-T sockets */
 	routes_t *routes;
 	events_t *events;
-	listener_t listener;
+	listener_t *listener;
 } espudp_t;
 
 /* remote.c: peers in the module */
@@ -46,6 +46,8 @@ remote_t *remote_get(espudp_t *this, kernel_ipsec_sa_id_t *id,
 bool remote_install(espudp_t *this, remote_t *remote);
 void remote_moved(espudp_t *this, remote_t *remote, host_t *local,
 		  host_t *host);
+/* Its SAs are that IKE_SA's by now. */
+void remote_rename(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa);
 /* Deletes it once nothing needs it: neither SAs, nor, of a trap, policies. */
 void remote_release(espudp_t *this, remote_t *remote, bool trap);
 /* Forgets all peers and SAs, and deletes those in the module that are ours. */
@@ -80,5 +82,7 @@ void policies_move(espudp_t *this, remote_t *remote);
 extern const events_handler_t follow;
 bool follow_setup(espudp_t *this);
 bool follow_attach(espudp_t *this, int fd);
+/* To be added to the bus; to be freed. */
+listener_t *follow_ike(espudp_t *this);
 
 #endif

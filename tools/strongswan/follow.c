@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "backend.h"
 
+/* Keeps up with the names of IKE_SAs. */
+typedef struct {
+	listener_t listener;
+	espudp_t *backend;
+} follower_t;
+
 static sa_t *sa_of_event(remote_t *remote, uint32_t spi, bool inbound)
 {
 	enumerator_t *enumerator;
@@ -200,9 +206,36 @@ out:
 	this->mutex->unlock(this->mutex);
 }
 
+METHOD(listener_t, ike_rekey, bool, follower_t *follower, ike_sa_t *old,
+       ike_sa_t *new)
+{
+	espudp_t *this = follower->backend;
+	uint32_t was = old->get_unique_id(old);
+	enumerator_t *enumerator;
+	remote_t *remote;
+
+	this->mutex->lock(this->mutex);
+	enumerator = this->by_key->create_enumerator(this->by_key);
+	while (enumerator->enumerate(enumerator, NULL, &remote))
+		if (remote->ike == was && remote->sas->get_count(remote->sas))
+			remote_rename(this, remote, new);
+	enumerator->destroy(enumerator);
+	this->mutex->unlock(this->mutex);
+	return TRUE;
+}
+
 const events_handler_t follow = {
 	.event = on_event,
 	.overrun = on_overrun,
 	.gone = on_gone,
 	.back = on_back,
 };
+
+listener_t *follow_ike(espudp_t *this)
+{
+	follower_t *follower;
+
+	INIT(follower, .listener = { .ike_rekey = _ike_rekey },
+	     .backend = this);
+	return &follower->listener;
+}

@@ -147,6 +147,10 @@ METHOD(kernel_ipsec_t, enable_udp_decap, bool, espudp_t *this, int fd,
 
 METHOD(kernel_ipsec_t, destroy, void, espudp_t *this)
 {
+	if (this->listener) {
+		charon->bus->remove_listener(charon->bus, this->listener);
+		free(this->listener);
+	}
 	events_destroy(this->events);
 	remote_flush(this);
 	if (this->routes)
@@ -205,7 +209,11 @@ static bool start(espudp_t *this)
 		routes_create(this->config.name, this->config.fwmark != 0);
 	handler.data = this;
 	this->events = events_create(this->config.name, &handler);
-	return this->events != NULL;
+	if (!this->events)
+		return FALSE;
+	this->listener = follow_ike(this);
+	charon->bus->add_listener(charon->bus, this->listener);
+	return TRUE;
 }
 
 kernel_ipsec_t *kernel_espudp_ipsec_create(void)

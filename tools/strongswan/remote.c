@@ -25,6 +25,8 @@ static void set_names(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa)
 
 	remote->ike = ike_sa->get_unique_id(ike_sa);
 	snprintf(spec->name, sizeof(spec->name), "%Y", id);
+	snprintf(spec->ike, sizeof(spec->ike), "%s[%u]",
+		 ike_sa->get_name(ike_sa), remote->ike);
 	spec->nat_local = ike_sa->has_condition(ike_sa, COND_NAT_HERE) ?
 				  ESPUDP_NAT_YES :
 				  ESPUDP_NAT_NO;
@@ -38,6 +40,7 @@ static void set_names(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa)
 				  KEEPALIVE_SECONDS :
 				  0;
 	SET(spec, ESPUDP_A_PEER_NAME);
+	SET(spec, ESPUDP_A_PEER_IKE);
 	SET(spec, ESPUDP_A_PEER_NAT_LOCAL);
 	SET(spec, ESPUDP_A_PEER_NAT_REMOTE);
 	SET(spec, ESPUDP_A_PEER_ROLE);
@@ -164,6 +167,19 @@ static void remote_renew(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa,
 	if (module_peer_set(&this->module, &set))
 		DBG1(DBG_KNL, "espudp: peer %s: %s", remote->spec.name,
 		     module_why(&this->module));
+}
+
+void remote_rename(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa)
+{
+	struct peer set = { 0 };
+
+	set_names(this, remote, ike_sa);
+	set.id = remote->spec.id;
+	memcpy(set.ike, remote->spec.ike, sizeof(set.ike));
+	SET(&set, ESPUDP_A_PEER_ID);
+	SET(&set, ESPUDP_A_PEER_IKE);
+	if (set.id)
+		module_peer_set(&this->module, &set);
 }
 
 /* The peer of an SA to be added: one that is there, or a new one. */
