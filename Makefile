@@ -56,6 +56,15 @@ tool: ## the tool, in build/tools/
 	$(Q)$(MAKE) -C tools O=$(abspath $(BUILD))/tools
 	@echo "tool: $(BUILD)/tools/espudp"
 
+strongswan-plugin: ## the backend for strongSwan, in build/strongswan/ (STRONGSWAN_SRC=)
+	$(Q)src=$$(tools/strongswan/source "$(CACHE)" $(STRONGSWAN_SRC)) && \
+	$(MAKE) -C tools/strongswan SRC="$$src" O=$(abspath $(BUILD))/strongswan all check-release
+	@echo "plugin: $(BUILD)/strongswan/libstrongswan-kernel-espudp.so"
+
+strongswan-install: strongswan-plugin ## put it where charon looks (DESTDIR)
+	$(Q)src=$$(tools/strongswan/source "$(CACHE)" $(STRONGSWAN_SRC)) && \
+	$(MAKE) -C tools/strongswan SRC="$$src" O=$(abspath $(BUILD))/strongswan install
+
 helpers: $(helpers)
 
 $(BUILD)/helpers/%: selftests/helpers/%.c
@@ -130,5 +139,5 @@ help: ## this list
 	@echo "  DEBUG=1  W=1  C=1|2  V=1                 debug build, warnings, sparse, commands"
 	@echo "  ESPUDP_CACHE=DIR                         kernels and sources [~/.cache/espudp]"
 
-.PHONY: all module $(cached:%=kernel-%) tool helpers prepare demo check check-debug bench lint \
+.PHONY: all module $(cached:%=kernel-%) tool strongswan-plugin strongswan-install helpers prepare demo check check-debug bench lint \
 	install uninstall dkms-install dkms-uninstall clean help

@@ -3,6 +3,7 @@
 #define COMMANDS_H
 
 #include "parse.h"
+#include "util.h"
 
 int cmd_show(struct words *w);
 int cmd_set(struct words *w);

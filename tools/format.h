@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "objects.h"
+#include "util.h"
 
 /* printf() into one of some static buffers, good for a few calls. */
 const char *format(const char *fmt, ...) PRINTF(1, 2);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "parse.h"
+#include "util.h"
 
 struct command {
 	const char *name;

@@ -5,6 +5,7 @@
 #include <json-c/json.h>
 
 #include "objects.h"
+#include "util.h"
 
 /* --json was given. */
 extern bool json;

@@ -12,6 +12,7 @@
 #include "codec.h"
 #include "nl.h"
 #include "secret.h"
+#include "util.h"
 
 #ifndef SOL_NETLINK
 #define SOL_NETLINK 270
@@ -47,7 +48,7 @@ int nl_open_route(struct nl *nl)
 	return ret;
 }
 
-static void on_family(const struct nlmsghdr *nlh, void *arg)
+void nl_family(const struct nlmsghdr *nlh, void *arg)
 {
 	const struct nlattr *attr, *grp, *a;
 	struct nl *nl = arg;
@@ -85,7 +86,7 @@ int nl_open(struct nl *nl)
 	nl_request(nl, CTRL_CMD_GETFAMILY, NULL);
 	nl_put(nl, CTRL_ATTR_FAMILY_NAME, ESPUDP_GENL_NAME,
 	       sizeof(ESPUDP_GENL_NAME));
-	ret = nl_talk(nl, on_family, nl);
+	ret = nl_talk(nl, nl_family, nl);
 	if (ret == ENOENT)
 		return error("the kernel module is not loaded: try `modprobe "
 			     "espudp'");

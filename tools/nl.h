@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "util.h"
+#include "list.h"
 
 struct nl_error {
 	int err; /* positive errno, 0 for none */
@@ -33,6 +33,9 @@ typedef void (*nl_cb)(const struct nlmsghdr *nlh, void *arg);
 int nl_open(struct nl *nl);
 int nl_open_route(struct nl *nl);
 void nl_close(struct nl *nl);
+
+/* Takes family and group from a message about the family; @arg is the struct nl. */
+void nl_family(const struct nlmsghdr *nlh, void *arg);
 
 /* Begins a request about device @ifname, which may be NULL. */
 void nl_request(struct nl *nl, uint8_t cmd, const char *ifname);

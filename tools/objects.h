@@ -4,10 +4,11 @@
 
 #include <linux/espudp.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "names.h"
-#include "util.h"
+#include "list.h"
 
 #define IFNAME_LEN 16
 #define ALG_NAME_LEN 64

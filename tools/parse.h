@@ -3,6 +3,7 @@
 #define PARSE_H
 
 #include "objects.h"
+#include "util.h"
 
 /* The words of a command or of a line, consumed from the front. */
 struct words {

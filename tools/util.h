@@ -3,9 +3,9 @@
 #define UTIL_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#include "list.h"
+
 #define PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 /* What functions that can fail return, and what the program exits with. */
@@ -21,20 +21,5 @@ int usage(const char *fmt, ...) PRINTF(1, 2);
 void note(const char *fmt, ...) PRINTF(1, 2);
 /* Whether errors are kept quiet for now. */
 void error_silence(bool on);
-
-/* These end the program when there is no memory. */
-void *xrealloc(void *p, size_t n, size_t size);
-char *xstrdup(const char *s);
-
-/* Lists of structures of one size, the first member is enough to grow them. */
-struct list {
-	void *v;
-	size_t n;
-};
-
-void *list_add(struct list *l, size_t size);
-#define LIST(type, l) ((type *)(l)->v)
-#define for_each(type, p, l) \
-	for (type *p = LIST(type, l); p && p < LIST(type, l) + (l)->n; p++)
 
 #endif

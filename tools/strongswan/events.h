@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef EVENTS_H
+#define EVENTS_H
+
+#include <daemon.h>
+
+#include "../objects.h"
+
+typedef struct events_t events_t;
+
+/* Called by threads of charon. */
+typedef struct {
+	void (*event)(void *data, const struct event *event);
+	/* Events were lost. */
+	void (*overrun)(void *data);
+	/* The device is gone, and with it all that it had. */
+	void (*gone)(void *data);
+	/* It is there again, or the module is: then @module, and it may be made. */
+	void (*back)(void *data, bool module);
+	void *data;
+} events_handler_t;
+
+/* NULL, with a line in the log, where that cannot be. */
+events_t *events_create(const char *device, const events_handler_t *handler);
+void events_destroy(events_t *this);
+
+#endif
