@@ -75,17 +75,17 @@ prepare: ## install the tools that tests need, unpack kernels into the cache
 	$(Q)selftests/vm/host
 	$(Q)for kernel in 6.1 6.12; do selftests/vm/kernel $$kernel >/dev/null || exit; done
 
-demo: prepare tool helpers ## client, NAT and gateway: traffic through a tunnel, shown
+demo: prepare tool helpers strongswan-plugin ## client, NAT and gateway: traffic through a tunnel, shown
 	$(call for_tests,6.12)
 	$(Q)selftests/vm/run --kernel 6.12 --timeout 240 -- selftests/demo.sh
 
-check: prepare tool helpers ## all tests on 6.1 and 6.12 (KERNEL=, TESTS=, FULL=1, V=1)
+check: prepare tool helpers strongswan-plugin ## all tests on 6.1 and 6.12 (KERNEL=, TESTS=, FULL=1, V=1)
 	$(call for_tests,6.1)
 	$(call for_tests,6.12)
 	$(Q)$(MAKE) -C tools O=$(abspath $(BUILD))/tools check
 	$(Q)selftests/run
 
-check-debug: prepare tool helpers ## all tests on the debug kernel (TIER=short)
+check-debug: prepare tool helpers strongswan-plugin ## all tests on the debug kernel (TIER=short)
 	$(Q)selftests/vm/kernel debug >/dev/null
 	$(call for_tests,debug)
 	$(Q)KERNEL=debug selftests/run
