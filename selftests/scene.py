@@ -103,7 +103,7 @@ class Traffic:
         for flow in self.flows.values():
             flow.begin()
 
-    def still(self, seconds=10, packets=3, only=""):
+    def still(self, seconds=20, packets=3, only=""):
         """Flows through which not so many packets come in that time."""
         watched = {name: (flow, flow.count() + packets) for name, flow in self.flows.items()
                    if name.startswith(only)}
