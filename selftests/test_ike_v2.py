@@ -18,7 +18,8 @@ either family:
   c3  certificate      ChaCha20-Poly1305  outer IPv6, NAT
   c4  pre-shared key   AES-GCM            outer IPv6, no NAT, encap = yes
 
-The gateway's default route leads to the outside. On the debug kernel there are
+The gateway's default route leads to the outside, and those of the addresses it
+gives to clients, while no client has them, to nowhere. On the debug kernel there are
 c1 and c4 only.
 """
 #
@@ -39,7 +40,8 @@ from scene import SLOW, batch, took
 
 GW4, GW6 = "203.0.113.1", "2001:db8:1::1"
 HOST4, HOST6 = "10.99.0.2", "fd99::2"
-INNER = ("10.8.0.0/15", "10.99.0.0/24", "fd08::/64", "fd99::/64")
+VIRTUAL = ("10.8.0.0/15", "fd08::/64")
+INNER = (*VIRTUAL, "10.99.0.0/24", "fd99::/64")
 DPD = 4
 
 
@@ -135,7 +137,8 @@ def topology(names):
     batch("nat", "addr add 203.0.113.2/24 dev n0", "addr add 2001:db8:1::2/64 dev n0")
     batch("gw", f"addr add {GW4}/24 dev g0", f"addr add {GW6}/64 dev g0",
           "addr add 10.99.0.1/24 dev g1", "addr add fd99::1/64 dev g1",
-          "route add default via 203.0.113.2", "route add default via 2001:db8:1::2")
+          "route add default via 203.0.113.2", "route add default via 2001:db8:1::2",
+          *(f"route add unreachable {net} metric 4294967295" for net in VIRTUAL))
     batch("host", f"addr add {HOST4}/24 dev h0", f"addr add {HOST6}/64 dev h0",
           "route add default via 10.99.0.1", "route add default via fd99::1")
     for name in names:
@@ -335,6 +338,7 @@ def claim():
         refused = ""
     except ike.Refused as error:
         refused = str(error)
+    two.charon.terminate(ike="two")
     check("another identity is refused the same address", refused, *logs())
     check("charon says why", gw.logged("peer two.example.*another peer has an equal selector"),
           gw.log()[-4000:])
@@ -385,7 +389,9 @@ clients = [Client("c1", True, "aes256gcm16", "aes256-sha256-modp2048"),
            Client("c4", False, "aes256gcm16", "aes256-sha256-ecp256")]
 if forge.DEBUG_KERNEL:
     clients = [clients[0], clients[3]]
+took("loaded")
 topology([client.name for client in clients])
+took("topology")
 gw = gateway()
 charons = [gw, *(client.charon for client in clients)]
 authority = ike.Authority()
@@ -394,6 +400,7 @@ for client in clients:
     if client.cert:
         authority.issue(client.charon, client.id)
     client.charon.configure(client.connections(), ike.psk())
+took("certificates")
 ike.start_all(charons)
 took("charons run")
 outside = scene.Outside("gw", "g0", *INNER)
