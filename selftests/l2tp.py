@@ -198,13 +198,15 @@ class Client:
 class Site:
     """The topology and the gateway. Its IPsec is the subclass's."""
 
+    client = Client
+
     def __init__(self, per_nat=4, kernel=True, listen=False, nats=(1, 2)):
         self.per_nat, self.kernel, self.listen, self.nats = per_nat, kernel, listen, nats
         self.folder = forge.folder / f"l2tp-{time.monotonic_ns()}"
         self.folder.mkdir()
         self.pcap = self.folder / "clear.pcap"
         self.topology()
-        self.clients = [Client(self, nat, index) for nat in self.nats
+        self.clients = [self.client(self, nat, index) for nat in self.nats
                         for index in range(1, per_nat + 1)]
 
     # ---------------------------------------------------------------- topology
@@ -244,7 +246,7 @@ class Site:
             }""")
         for name in names:
             batch(name, "link set lo up", "link set c0 up",
-                  f"addr add {PRIVATE}{name[2]}/24 dev c0", f"route add default via {PRIVATE}")
+                  f"addr add {PRIVATE}{name[2:]}/24 dev c0", f"route add default via {PRIVATE}")
         for name in "gw", "nat1", "nat2":
             with netns(name):
                 Path("/proc/sys/net/ipv4/ip_forward").write_text("1", encoding="ascii")
@@ -255,7 +257,7 @@ class Site:
         for nat in self.nats:
             text = n(f"nat{nat}", "conntrack", "-L", "-p", "udp", "--orig-port-dst", "4500")
             for addr, port in re.findall(
-                    rf"src=({PRIVATE}\d) dst={GATEWAY} .*dst={nat_address(nat)} "
+                    rf"src=({PRIVATE}\d+) dst={GATEWAY} .*dst={nat_address(nat)} "
                     r"sport=4500 dport=(\d+)", text):
                 found[nat, addr] = int(port)
         return {client: found[client.nat, client.addr] for client in self.clients

@@ -19,12 +19,13 @@ Each client connects in turn, IPsec first. Then there is traffic of all at once.
 
 import sys
 import time
-from pathlib import Path
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 import forge
+import ike
 import l2tp
-from forge import attempt, check, diag, equal, n, n_attempt, wait_for
+import l2tp_ike
+from forge import attempt, check, diag, equal, n, wait_for
 
 SECONDS = 8
 start = time.monotonic()
@@ -42,107 +43,39 @@ def took(what):
     diag(f"{time.monotonic() - start:.0f} s: {what}")
 
 
-class Today(l2tp.Site):
+class Today(l2tp_ike.Site):
     """A gateway without espudp."""
 
     def __init__(self, recipe):
-        super().__init__(per_nat=2, kernel=True, listen=True)
-        self.recipe = recipe
+        marks = {} if recipe == "plain" else {"mark_in": "%unique", "mark_out": "%unique"}
+        load = ike.LOAD
+        if recipe == "connmark":
+            load = load.replace("{kernel}", "{kernel} connmark")
+        if recipe == "zones":
+            marks["set_mark_in"] = "%same"
+        super().__init__(per_nat=2, kernel=True, listen=True, ipsec="xfrm", child=marks,
+                         gateway={"load": load})
         self.configure_all()
-        names = ["gw", *(client.name for client in self.clients)]
-        for name in names:
-            self.charon(name)
-        for name in names:
-            if not wait_for(60, (self.folder / f"run.{name}" / "charon.vici").exists):
-                raise forge.Failed(f"charon in {name}")
-            n(name, *self.own_run(name, "swanctl", "--load-all"))
+        self.start_charons()
         if recipe == "zones":
             n("gw", "ip", "route", "add", "10.255.0.0/16", "dev", "g0")
             for rule in ZONES.strip().splitlines():
                 n("gw", "iptables-legacy", *rule.split())
 
-    def charon(self, name):
-        etc = Path("/etc/netns") / name
-        plugins = "random nonce openssl aes sha1 sha2 md5 hmac kdf gmp kernel-netlink"
-        if name == "gw" and self.recipe == "connmark":
-            plugins += " connmark"
-        (etc / "strongswan.conf").write_text(f"""charon {{
-    load_modular = no
-    load = {plugins} socket-default vici updown
-    install_routes = no
-    filelog {{
-        f {{
-            path = {self.folder}/charon.{name}
-            default = 1
-            flush_line = yes
-        }}
-    }}
-}}
-""", encoding="ascii")
-        gateway = name == "gw"
-        own = l2tp.GATEWAY if gateway else f"{l2tp.PRIVATE}{name[2]}"
-        marks = ""
-        if gateway and self.recipe != "plain":
-            marks = "mark_in = %unique\nmark_out = %unique\n"
-        if gateway and self.recipe == "zones":
-            marks += "set_mark_in = %same\n"
-        (etc / "swanctl").mkdir(exist_ok=True)
-        (etc / "swanctl" / "swanctl.conf").write_text(f"""connections {{
-    l2tp {{
-        version = 1
-        local_addrs = {own}
-        remote_addrs = {"%any" if gateway else l2tp.GATEWAY}
-        proposals = aes256-sha1-modp2048
-        unique = never
-        local {{
-            auth = psk
-            id = {own}
-        }}
-        remote {{
-            auth = psk
-            id = {"%any" if gateway else l2tp.GATEWAY}
-        }}
-        children {{
-            l2tp {{
-                mode = transport
-                local_ts = dynamic[udp/1701]
-                remote_ts = dynamic[udp{"" if gateway else "/1701"}]
-                esp_proposals = aes256-sha1
-                {marks}
-            }}
-        }}
-    }}
-}}
-secrets {{
-    ike-1 {{
-        secret = "sharedpsk"
-    }}
-}}
-""", encoding="ascii")
-        forge.n_spawn(name, *self.own_run(name, "/usr/lib/ipsec/charon"))
-
     def connect(self):
         """Each in turn; returns who got PPP."""
         got = []
         for client in self.clients:
-            done = n_attempt(client.name, *self.own_run(
-                client.name, "swanctl", "--initiate", "--child", "l2tp", "--timeout", "60"))
-            if done.returncode:
-                diag(f"{client.name}: {done.stdout}{done.stderr}")
+            try:
+                client.up()
+            except ike.Refused as error:
+                diag(error)
                 continue
             client.start()
             client.dial()
             if wait_for(30, client.sessions):
                 got.append(client)
         return got
-
-    def logs(self):
-        return [f"--- {name}\n{self.site_log(name)}"
-                for name in ["gw", *(client.name for client in self.clients)]]
-
-    def site_log(self, name):
-        return ((self.folder / f"charon.{name}").read_text(errors="replace") + self.log(name) +
-                self.pppd_log(name))
 
 
 def run(recipe):
@@ -190,7 +123,8 @@ def run(recipe):
     site.end()
 
 
-l2tp.need("xl2tpd", "pppd", "conntrack", "nft", "tcpdump", "/usr/lib/ipsec/charon", "swanctl", "iptables-legacy")
+l2tp.need("xl2tpd", "pppd", "conntrack", "nft", "tcpdump", "iptables-legacy")
+ike.need()
 for module in ("l2tp_ppp ppp_async ppp_synctty xfrm_user esp4 nft_compat xt_MASQUERADE xt_policy "
                "xt_connmark xt_mark xt_CT iptable_filter iptable_mangle iptable_nat "
                "iptable_raw").split():

@@ -139,19 +139,26 @@ void remote_release(espudp_t *this, remote_t *remote, bool trap)
 
 /* A peer that is there: told about anew, since it may have come back from elsewhere. */
 static void remote_renew(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa,
-			 host_t *local, kernel_ipsec_add_sa_t *data)
+			 host_t *local, host_t *host,
+			 kernel_ipsec_add_sa_t *data)
 {
+	bool other_family = local->get_family(local) !=
+			    remote->local->get_family(remote->local);
 	struct peer set;
 
 	set_names(this, remote, ike_sa);
 	remote_set_reqid(remote, data->reqid);
+	if (other_family)
+		remote_moved(this, remote, local, host);
 	set = remote->spec;
 	CLEAR(&set, ESPUDP_A_PEER_SELECTOR);
 	CLEAR(&set, ESPUDP_A_PEER_MODE);
 	CLEAR(&set, ESPUDP_A_PEER_VIRTUAL);
-	CLEAR(&set, ESPUDP_A_PEER_REMOTE);
-	CLEAR(&set, ESPUDP_A_PEER_REMOTE_PORT);
-	CLEAR(&set, ESPUDP_A_PEER_LOCAL);
+	if (!other_family) {
+		CLEAR(&set, ESPUDP_A_PEER_REMOTE);
+		CLEAR(&set, ESPUDP_A_PEER_REMOTE_PORT);
+		CLEAR(&set, ESPUDP_A_PEER_LOCAL);
+	}
 	if (!local->ip_equals(local, remote->local)) {
 		DESTROY_IF(remote->local);
 		remote->local = local->clone(local);
@@ -206,7 +213,7 @@ remote_t *remote_get(espudp_t *this, kernel_ipsec_sa_id_t *id,
 	remote = this->by_key->get(this->by_key, key);
 	if (remote && remote->spec.id) {
 		free(key);
-		remote_renew(this, remote, ike_sa, local, data);
+		remote_renew(this, remote, ike_sa, local, host, data);
 		return remote;
 	}
 	if (remote) {
