@@ -146,7 +146,7 @@ route_t *routes_add(routes_t *this, traffic_selector_t *local_ts,
 	if (!this->marked && ts->is_host(ts, remote)) {
 		DBG1(DBG_KNL,
 		     "espudp: no route to %R, which is where IKE goes, too: set fwmark, or "
-		     "see \"A host to host peer\" in espudp(8)",
+		     "see espudp(8), A PEER INSIDE ITS OWN SELECTORS",
 		     ts);
 		return NULL;
 	}
