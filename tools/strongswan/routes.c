@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <collections/linked_list.h>
+#include <errno.h>
 
+#include "../fib.h"
+#include "peers.h"
 #include "routes.h"
 
 /* What is in the table, once for all who use it. */
@@ -9,6 +12,7 @@ typedef struct {
 	uint8_t mask;
 	host_t *src;
 	host_t *gateway; /* of an exclude route; NULL of one to the device */
+	bool guarded; /* by a guard that is ours */
 	unsigned int refs;
 } entry_t;
 
@@ -53,6 +57,31 @@ static status_t entry_change(routes_t *this, entry_t *entry, bool add)
 	return status;
 }
 
+/* What is left when the device goes, and its routes with it. One that the operator
+ * put there stays the operator's.
+ */
+static void guard(entry_t *entry, bool add)
+{
+	struct prefix prefix = { .len = entry->mask };
+	struct nl rt;
+	int err;
+
+	if (entry->gateway || !entry->mask || (!add && !entry->guarded))
+		return;
+	addr_of(entry->net, &prefix.addr);
+	if (nl_open_route(&rt)) {
+		nl_close(&rt);
+		return;
+	}
+	err = add ? fib_add(&rt, &prefix, FIB_GUARD, NULL) :
+		    fib_del(&rt, &prefix, FIB_GUARD);
+	if (err && err != EEXIST)
+		DBG1(DBG_KNL, "espudp: unreachable route to %H/%d: %s",
+		     entry->net, entry->mask, strerror(err));
+	entry->guarded = add && !err;
+	nl_close(&rt);
+}
+
 /* Takes over net, src and gateway. */
 static entry_t *entry_get(routes_t *this, host_t *net, uint8_t mask,
 			  host_t *src, host_t *gateway)
@@ -82,6 +111,7 @@ static entry_t *entry_get(routes_t *this, host_t *net, uint8_t mask,
 		entry_destroy(entry);
 		return NULL;
 	}
+	guard(entry, TRUE);
 	this->entries->insert_last(this->entries, entry);
 	return entry;
 }
@@ -91,6 +121,7 @@ static void entry_put(routes_t *this, entry_t *entry)
 	if (!entry || --entry->refs)
 		return;
 	this->entries->remove(this->entries, entry, NULL);
+	guard(entry, FALSE);
 	entry_change(this, entry, FALSE);
 	entry_destroy(entry);
 }
