@@ -75,17 +75,17 @@ prepare: ## install the tools that tests need, unpack kernels into the cache
 	$(Q)selftests/vm/host
 	$(Q)for kernel in 6.1 6.12; do selftests/vm/kernel $$kernel >/dev/null || exit; done
 
-demo: prepare tool helpers ## client, NAT and gateway: traffic through a tunnel, shown
+demo: prepare tool helpers strongswan-plugin ## client, NAT and gateway: traffic through a tunnel, shown
 	$(call for_tests,6.12)
 	$(Q)selftests/vm/run --kernel 6.12 --timeout 240 -- selftests/demo.sh
 
-check: prepare tool helpers ## all tests on 6.1 and 6.12 (KERNEL=, TESTS=, FULL=1, V=1)
+check: prepare tool helpers strongswan-plugin ## all tests on 6.1 and 6.12 (KERNEL=, TESTS=, FULL=1, V=1)
 	$(call for_tests,6.1)
 	$(call for_tests,6.12)
 	$(Q)$(MAKE) -C tools O=$(abspath $(BUILD))/tools check
 	$(Q)selftests/run
 
-check-debug: prepare tool helpers ## all tests on the debug kernel (TIER=short)
+check-debug: prepare tool helpers strongswan-plugin ## all tests on the debug kernel (TIER=short)
 	$(Q)selftests/vm/kernel debug >/dev/null
 	$(call for_tests,debug)
 	$(Q)KERNEL=debug selftests/run
@@ -96,13 +96,15 @@ bench: prepare ## compare with plain TCP, xfrm and WireGuard
 lint: prepare ## static checks of all that is here
 	$(Q)selftests/lint
 
-install: all ## the module and the tool (DESTDIR, PREFIX=/usr/local)
+install: all install-tool ## the module and the tool (DESTDIR, PREFIX=/usr/local)
 	$(Q)$(of_kernel); \
 	install -D -m 644 $$out/espudp.ko $(DESTDIR)/lib/modules/$$release/updates/espudp.ko
-	$(Q)$(MAKE) -C tools O=$(abspath $(BUILD))/tools PREFIX=$(PREFIX) install
 ifeq ($(DESTDIR),)
 	$(Q)$(of_kernel); depmod $$release
 endif
+
+install-tool: tool ## the tool alone, where DKMS builds the module
+	$(Q)$(MAKE) -C tools O=$(abspath $(BUILD))/tools PREFIX=$(PREFIX) install
 
 uninstall: ## remove them
 	$(Q)$(of_kernel); updates=$(DESTDIR)/lib/modules/$$release/updates; \
@@ -133,11 +135,11 @@ clean: ## remove build/
 	$(Q)rm -rf $(BUILD)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 17 | sed 's/^/  /'
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 21 | sed 's/^/  /'
 	@echo
 	@echo "  KVER=RELEASE|6.1|6.12|debug or KDIR=DIR  the kernel to build for [the running one]"
 	@echo "  DEBUG=1  W=1  C=1|2  V=1                 debug build, warnings, sparse, commands"
 	@echo "  ESPUDP_CACHE=DIR                         kernels and sources [~/.cache/espudp]"
 
 .PHONY: all module $(cached:%=kernel-%) tool strongswan-plugin strongswan-install helpers prepare demo check check-debug bench lint \
-	install uninstall dkms-install dkms-uninstall clean help
+	install install-tool uninstall dkms-install dkms-uninstall clean help

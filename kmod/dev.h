@@ -9,6 +9,7 @@
 #include <linux/xarray.h>
 #include "limits.h"
 #include "pool.h"
+#include "rate.h"
 #include "select.h"
 #include "stats.h"
 
@@ -50,6 +51,8 @@ struct espudp_queue {
  * @spis: inbound SAs and reserved SPIs
  * @reserved: SPIs without a peer
  * @generation: counts changes, for consistent dumps
+ * @ike_rate: IKE datagrams told of
+ * @ike_lost: those that were not, since the last that was
  */
 struct espudp_dev {
 	struct net_device *dev;
@@ -88,8 +91,9 @@ struct espudp_dev {
 	u32 generation;
 	bool dead;		/* being deleted; under lock */
 	u32 serial;		/* for created/destroyed lines */
-	unsigned long err_second;	/* ICMP errors looked at, and when */
-	atomic_t err_count;
+	struct espudp_rate err_rate;	/* ICMP errors looked at */
+	struct espudp_rate ike_rate;
+	atomic_t ike_lost;
 	struct work_struct reap_work;
 	struct work_struct renew_work;
 	struct delayed_work sock_work;

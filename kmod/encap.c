@@ -11,6 +11,7 @@
 #include <net/udp_tunnel.h>
 #include "dev.h"
 #include "encap.h"
+#include "event.h"
 #include "fault.h"
 #include "rx.h"
 #include "sock.h"
@@ -57,6 +58,7 @@ static int encap_one(struct espudp_sock *es, struct sk_buff *skb)
 		return 0;
 	}
 	if (!*spi) {
+		espudp_event_ike(edev, sock_net(es->sk), skb);
 		if (!es->adopted) {
 			drop_rx(edev, skb, ESPUDP_DROP_RX_IKE_UNOWNED);
 			return 0;
@@ -127,13 +129,7 @@ int espudp_encap_rcv(struct sock *sk, struct sk_buff *skb)
 /* Anybody may send ICMP errors; the walk over all peers is not for free. */
 static bool err_allowed(struct espudp_dev *edev)
 {
-	unsigned long second = jiffies / HZ;
-
-	if (READ_ONCE(edev->err_second) != second) {
-		WRITE_ONCE(edev->err_second, second);
-		atomic_set(&edev->err_count, 0);
-	}
-	return atomic_inc_return(&edev->err_count) <= ESPUDP_ICMP_RATE;
+	return espudp_rate_allows(&edev->err_rate, ESPUDP_ICMP_RATE);
 }
 
 /* The peer that an ICMP error is about. Eight quoted octets end before the

@@ -29,6 +29,7 @@ enum espudp_limits {
 	ESPUDP_FAIL_THRESHOLD	= 100,		/* failures that make an event */
 	ESPUDP_SOCKET_CHECK	= 2,		/* seconds between looks at adopted sockets */
 	ESPUDP_ICMP_RATE	= 100,		/* errors looked at in a second */
+	ESPUDP_IKE_RATE		= 100,		/* IKE datagrams told of in a second */
 	ESPUDP_SILENT		= 30,		/* seconds until a peer may lose its address */
 	ESPUDP_SEQ_EARLY	= 1 << 20,	/* sequence numbers left at the first warning */
 };

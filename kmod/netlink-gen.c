@@ -38,7 +38,7 @@ const struct nla_policy espudp_drop_count_nl_policy[ESPUDP_A_DROP_COUNT + 1] = {
 	[ESPUDP_A_DROP_COUNT] = { .type = NLA_U64, },
 };
 
-const struct nla_policy espudp_peer_nl_policy[ESPUDP_A_PEER_TAKE_OVER + 1] = {
+const struct nla_policy espudp_peer_nl_policy[ESPUDP_A_PEER_IKE + 1] = {
 	[ESPUDP_A_PEER_ID] = { .type = NLA_U32, },
 	[ESPUDP_A_PEER_NAME] = { .type = NLA_NUL_STRING, .len = 63, },
 	[ESPUDP_A_PEER_COOKIE] = { .type = NLA_U64, },
@@ -64,6 +64,7 @@ const struct nla_policy espudp_peer_nl_policy[ESPUDP_A_PEER_TAKE_OVER + 1] = {
 	[ESPUDP_A_PEER_ROLE] = NLA_POLICY_MAX(NLA_U8, 2),
 	[ESPUDP_A_PEER_VIRTUAL] = { .type = NLA_BINARY, },
 	[ESPUDP_A_PEER_TAKE_OVER] = { .type = NLA_U32, },
+	[ESPUDP_A_PEER_IKE] = { .type = NLA_NUL_STRING, .len = 63, },
 };
 
 const struct nla_policy espudp_pool_nl_policy[ESPUDP_A_POOL_USED + 1] = {
@@ -243,4 +244,5 @@ const struct genl_small_ops espudp_nl_ops[14] = {
 
 static const struct genl_multicast_group espudp_nl_mcgrps[] = {
 	[ESPUDP_NLGRP_EVENTS] = { "events", },
+	[ESPUDP_NLGRP_IKE] = { "ike", },
 };

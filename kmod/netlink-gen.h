@@ -14,7 +14,7 @@
 /* Common nested types */
 extern const struct nla_policy espudp_dev_nl_policy[ESPUDP_A_DEV_POOL + 1];
 extern const struct nla_policy espudp_drop_count_nl_policy[ESPUDP_A_DROP_COUNT + 1];
-extern const struct nla_policy espudp_peer_nl_policy[ESPUDP_A_PEER_TAKE_OVER + 1];
+extern const struct nla_policy espudp_peer_nl_policy[ESPUDP_A_PEER_IKE + 1];
 extern const struct nla_policy espudp_pool_nl_policy[ESPUDP_A_POOL_USED + 1];
 extern const struct nla_policy espudp_reserve_nl_policy[ESPUDP_A_RESERVE_SPI + 1];
 extern const struct nla_policy espudp_sa_nl_policy[ESPUDP_A_SA_OA_REMOTE + 1];
@@ -49,6 +49,7 @@ int espudp_nl_flush_doit(struct sk_buff *skb, struct genl_info *info);
 
 enum {
 	ESPUDP_NLGRP_EVENTS,
+	ESPUDP_NLGRP_IKE,
 };
 
 #endif /* _LINUX_ESPUDP_GEN_H */

@@ -76,6 +76,7 @@ static int put_settings(struct sk_buff *msg, const struct espudp_peer *peer, boo
 	    nla_put_u8(msg, ESPUDP_A_PEER_NAT_REMOTE, peer->nat_remote) ||
 	    nla_put_u16(msg, ESPUDP_A_PEER_TFC, peer->tfc) ||
 	    nla_put_u8(msg, ESPUDP_A_PEER_ROLE, peer->role) ||
+	    (peer->ike[0] && nla_put_string(msg, ESPUDP_A_PEER_IKE, peer->ike)) ||
 	    (peer->virt_family && !peer->virt_lost &&
 	     nla_put(msg, ESPUDP_A_PEER_VIRTUAL, espudp_addr_len(peer->virt_family),
 		     &peer->virt)))

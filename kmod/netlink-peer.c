@@ -17,7 +17,7 @@ static const struct espudp_netlink_nest set_nest = {
 	.policy = espudp_peer_nl_policy,
 	.max = ARRAY_SIZE(espudp_peer_nl_policy) - 1,
 	.readonly = PEER_READONLY,
-	.takes = BIT_ULL(ESPUDP_A_PEER_TAKE_OVER + 1) - 1 - PEER_READONLY,
+	.takes = ~PEER_READONLY,
 };
 
 static const struct espudp_netlink_nest id_nest = {
@@ -444,6 +444,8 @@ static int change(struct espudp_peer *peer, struct peer_change *c, struct nlattr
 		espudp_peer_set_endpoint(peer, ep);
 	if (tb[ESPUDP_A_PEER_NAME])
 		nla_strscpy(peer->name, tb[ESPUDP_A_PEER_NAME], sizeof(peer->name));
+	if (tb[ESPUDP_A_PEER_IKE])
+		nla_strscpy(peer->ike, tb[ESPUDP_A_PEER_IKE], sizeof(peer->ike));
 	if (tb[ESPUDP_A_PEER_COOKIE])
 		WRITE_ONCE(peer->cookie, nla_get_u64(tb[ESPUDP_A_PEER_COOKIE]));
 	set_u8(&peer->roaming, tb[ESPUDP_A_PEER_ROAMING]);

@@ -284,6 +284,10 @@ static const struct genl_multicast_group mcgrps[] = {
 		.name = ESPUDP_MCGRP_EVENTS,
 		.flags = GENL_MCAST_CAP_NET_ADMIN,
 	},
+	[ESPUDP_NLGRP_IKE] = {
+		.name = ESPUDP_MCGRP_IKE,
+		.flags = GENL_MCAST_CAP_NET_ADMIN,
+	},
 };
 
 static struct nla_policy policy[ARRAY_SIZE(espudp_nl_policy)] __ro_after_init;

@@ -49,6 +49,7 @@ struct espudp_endpoint {
  * @last_rx: jiffies of the last authenticated packet; 0 for never
  * @last_tx: likewise of the last datagram sent
  * @dead: unlinked; nobody may start anything with it
+ * @ike: name of the IKE SA, under the device's lock
  *
  * References: one from the device's table, one from each SA, one from each
  * packet queued for transmission. Freed after a grace period.
@@ -95,6 +96,7 @@ struct espudp_peer {
 	struct rcu_work free_work;
 	u64 cookie;
 	char name[ESPUDP_NAME_LEN];
+	char ike[ESPUDP_NAME_LEN];
 };
 
 struct espudp_peer *espudp_peer_new(struct espudp_dev *edev, u32 id,

@@ -6,13 +6,14 @@ import itertools
 import os
 import socket
 import struct
+import time
 from pathlib import Path
 
 import yaml
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 1, 4, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
-SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
+SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 1, 10, 11
 GENL_ID_CTRL, CTRL_CMD_GETFAMILY = 16, 3
 NESTED = 0x8000
 SIZES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
@@ -167,6 +168,26 @@ class Genl:
         if error:
             raise OSError(error, f"{operation}: {message or os.strerror(error)}")
         return replies
+
+    def join(self, group):
+        """From here on for events() alone."""
+        self.sock.setblocking(False)
+        self.sock.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, self.groups[group])
+
+    def events(self, seconds=0, number=None):
+        """(decoded, as it came) of what a group was told, or is within so long"""
+        got = []
+        deadline = time.monotonic() + seconds
+        while number is None or len(got) < number:
+            try:
+                data = self.sock.recv(1 << 18)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.01)
+                continue
+            got.append((self.spec.decode("espudp", data[20:]), data))
+        return got
 
     def stats(self, dev):
         """As `espudp stats DEV --json` has them."""

@@ -184,7 +184,7 @@ class Vici:
 class Charon:
     """One, in a namespace.
 
-    kernel: "xfrm", or "espudp" for the plugin, whose settings are in plugin.
+    kernel: "xfrm", "libipsec", or "espudp" for the plugin, whose settings are in plugin.
     settings: more of strongswan.conf's charon section.
     log: levels of strongswan.conf's filelog section.
     """
@@ -199,7 +199,7 @@ class Charon:
         self.run.mkdir(parents=True)
         for part in "x509", "x509ca", "private":
             (self.swanctl_dir / part).mkdir(parents=True)
-        kernels = "kernel-espudp kernel-netlink" if kernel == "espudp" else "kernel-netlink"
+        kernels = "kernel-netlink" if kernel == "xfrm" else f"kernel-{kernel} kernel-netlink"
         charon = {"load_modular": False, "load": load.format(kernel=kernels),
                   "filelog": {"f": {"path": self.log_file, "default": 1, "knl": 2,
                                     "time_format": "%H:%M:%S", "flush_line": True, **(log or {})}},

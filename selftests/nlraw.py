@@ -132,7 +132,8 @@ NESTS = {"A_DEV": "DEV", "A_SOCKET": "SOCKET", "A_PEER": "PEER", "A_SA": "SA",
          "A_DEV_STATS": "STATS", "A_PEER_STATS": "STATS", "A_SA_STATS": "STATS",
          "A_DEV_UNKNOWN_SPI": "UNKNOWN", "A_PEER_SELECTOR": "SELECTOR", "A_STATS_DROP": "DROP"}
 TEXTS = {n for n in C if n.endswith(("NAME", "_ENC", "_AUTH", "_DRIVER", "_FROM", "_TO", "_LOCAL",
-                                     "_REMOTE")) and not re.search("_PORT_|_NAT_", n)}
+                                     "_REMOTE", "PEER_IKE")) and
+         not re.search("_PORT_|_NAT_", n)}
 NAMES = {}
 for _set in ("DEV", "SOCKET", "PEER", "SELECTOR", "SA", "RESERVE", "STATS", "DROP", "UNKNOWN",
              "EVENT"):
@@ -180,7 +181,7 @@ class Reply:
 
 
 class Netlink:
-    def __init__(self, group=False, recv=1 << 18):
+    def __init__(self, group=None, recv=1 << 18):
         self.sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16)
         self.sock.bind((0, 0))
         self.sock.setsockopt(270, 11, 1)        # NETLINK_EXT_ACK; errors echo the request
@@ -190,13 +191,11 @@ class Netlink:
         self.family = 0x10                      # GENL_ID_CTRL
         reply = self.request(3, [Attr(2, b"espudp\0")], raw=True)
         attrs = dict(decode(reply.objects[0]))
-        self.group = None
+        self.family, = struct.unpack("=H", attrs[1])
         for _, grp in decode(attrs[7]):
             grp = dict(decode(grp))
-            self.group = int.from_bytes(grp[2], sys.byteorder)
-        self.family, = struct.unpack("=H", attrs[1])
-        if group:
-            self.sock.setsockopt(270, 1, self.group)
+            if group and grp[1] == group.encode() + b"\0":
+                self.sock.setsockopt(270, 1, int.from_bytes(grp[2], sys.byteorder))
 
     def send(self, cmd, attrs, flags=NLM_ACK, reserved=0, tail=b""):
         self.seq += 1

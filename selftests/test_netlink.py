@@ -29,7 +29,7 @@ SETTABLE = {
     "PEER": {"ID": 4, "NAME": "str", "COOKIE": 8, "MODE": (1, 1), "LOCAL": "addr",
              "REMOTE": "addr", "REMOTE_PORT": 2, "KEEPALIVE": 2, "ROAMING": (1, 2),
              "NAT_LOCAL": (1, 2), "NAT_REMOTE": (1, 2), "TFC": 2, "NO_SELECTORS": 0, "ROLE": (1, 2),
-             "VIRTUAL": "addr", "TAKE_OVER": 4},
+             "VIRTUAL": "addr", "TAKE_OVER": 4, "IKE": "str"},
     "SELECTOR": {"LOCAL_FROM": "addr", "LOCAL_TO": "addr", "REMOTE_FROM": "addr",
                  "REMOTE_TO": "addr", "PROTOCOL": 1, "LOCAL_PORT_FROM": 2, "LOCAL_PORT_TO": 2,
                  "REMOTE_PORT_FROM": 2, "REMOTE_PORT_TO": 2, "PRIORITY": 4},
@@ -288,6 +288,13 @@ def test_peer(nl):
     check("selectors and local address are taken away",
           not {"A_PEER_SELECTOR", "A_PEER_LOCAL"} & set(got), got)
     check("nothing was ever received or sent", not {"A_PEER_LAST_RX", "A_PEER_LAST_TX"} & set(got))
+    ike = []
+    for text in "l2tp[3]", "x" * 63, "":
+        must(nl.call("PEER_SET", dev(), peer(pid(2), string("PEER_IKE", text))))
+        must(nl.call("PEER_SET", dev(), peer(pid(2), num("PEER_COOKIE", 2222, 8))))
+        ike.append(nl.call("PEER_GET", dev(), peer(pid(2))).objects[0]["A_PEER"].get("A_PEER_IKE"))
+    equal("the name of the IKE SA stays until an empty one takes it away", ike,
+          [b"l2tp[3]\0", b"x" * 63 + b"\0", None])
     equal("and that was all", snapshot(nl), before)
 
     got = must(nl.call("PEER_NEW", dev(), peer(num("PEER_NAT_LOCAL", 2, 1)))).objects[0]["A_PEER"]

@@ -135,6 +135,48 @@ const char *format_link(uint32_t ifindex)
 	return format("%s", name);
 }
 
+static const char *exchange_name(uint8_t major, uint8_t exchange)
+{
+	static const struct {
+		uint8_t major;
+		uint8_t exchange;
+		const char *name;
+	} exchanges[] = {
+		{ 1, 1, "base" },
+		{ 1, 2, "main-mode" },
+		{ 1, 3, "auth-only" },
+		{ 1, 4, "aggressive" },
+		{ 1, 5, "informational" },
+		{ 1, 6, "transaction" },
+		{ 1, 32, "quick-mode" },
+		{ 1, 33, "new-group" },
+		{ 2, 34, "IKE_SA_INIT" },
+		{ 2, 35, "IKE_AUTH" },
+		{ 2, 36, "CREATE_CHILD_SA" },
+		{ 2, 37, "INFORMATIONAL" },
+		{ 2, 38, "IKE_SESSION_RESUME" },
+		{ 2, 43, "IKE_INTERMEDIATE" },
+		{ 2, 44, "IKE_FOLLOWUP_KE" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(exchanges); i++)
+		if (exchanges[i].major == major &&
+		    exchanges[i].exchange == exchange)
+			return exchanges[i].name;
+	return format("exchange %u", exchange);
+}
+
+const char *format_ike(uint8_t version, uint8_t exchange, uint8_t flags)
+{
+	uint8_t major = version >> 4, minor = version & 15;
+
+	return format("v%u%s %s%s", major, minor ? format(".%u", minor) : "",
+		      exchange_name(major, exchange),
+		      major != 2   ? "" :
+		      flags & 0x20 ? " response" :
+				     " request");
+}
+
 /* Length of the UTF-8 character at @s, 0 if it is none. */
 static size_t utf8_len(const unsigned char *s)
 {

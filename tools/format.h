@@ -22,6 +22,8 @@ const char *format_bytes(uint64_t n);
 const char *format_seconds(uint64_t s);
 const char *format_ago(uint64_t ms);
 const char *format_link(uint32_t ifindex);
+/* What an IKE header says: "v1 main-mode", "v2 IKE_AUTH response". */
+const char *format_ike(uint8_t version, uint8_t exchange, uint8_t flags);
 /* Any octets as text that is safe on a terminal and in JSON: \xNN for control
  * characters, the backslash and what is not UTF-8. With @conf also for what a
  * configuration file would misread.

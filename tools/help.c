@@ -45,6 +45,7 @@ static const struct command commands[] = {
 	  "  roaming off|port|address\n"
 	  "  nat-local unknown|no|yes, nat-remote unknown|no|yes\n"
 	  "  role unknown|initiator|responder of this host\n"
+	  "  ike S                            name of the IKE SA, empty: none\n"
 	  "  virtual ADDR|auto|none           transport mode, address of DEV's pool\n"
 	  "  take-over PEER                   whose virtual address it gets\n"
 	  "  tfc N                            pad inner packets to N octets\n"
@@ -86,7 +87,10 @@ static const struct command commands[] = {
 	  "espudp shield off\n"
 	  "espudp shield show [--json]\n" },
 	{ "monitor", cmd_monitor, true, "print events as they come",
-	  "espudp monitor [DEV] [--json]\n" },
+	  "espudp monitor [[dev] DEV] [--json]\n"
+	  "espudp monitor ike [[dev] DEV] [--json]\n"
+	  "  A line for each IKE datagram that comes: addresses, SPIs, exchange,\n"
+	  "  never what is in it. The module tells them while this runs.\n" },
 	{ "stats", cmd_stats, true, "show all counters of a device",
 	  "espudp stats DEV [--json]\n" },
 	{ "setconf", cmd_setconf, false, "make a device what a file says",

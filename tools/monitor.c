@@ -22,6 +22,7 @@ struct monitor {
 	struct nl nl; /* for dumps */
 	struct nl events; /* where events come */
 	const char *ifname;
+	bool ike; /* IKE datagrams, else all other events */
 };
 
 static const char *timestamp(void)
@@ -54,10 +55,23 @@ static const char *count_words(const struct event *e)
 		       "";
 }
 
-static void print_event(const struct event *e)
+static void print_ike(const struct event *e)
 {
-	printf("%s %s %s%s%s", timestamp(), e->ifname, colour(C_BOLD),
-	       names_get(&names_event_type, e->type), colour(C_RESET));
+	printf(" from %s to %s", format_endpoint(&e->remote, e->remote_port),
+	       format_endpoint(&e->local, e->local_port));
+	if (HAS(e, ESPUDP_A_EVENT_EXCHANGE))
+		printf(" %s i=0x%016" PRIx64 " r=0x%016" PRIx64 " id 0x%08x",
+		       format_ike(e->version, e->exchange, e->ike_flags),
+		       e->initiator_spi, e->responder_spi, e->message_id);
+	else
+		fputs(" too short for IKE", stdout);
+	printf(" length %u", e->length);
+	if (!e->ifindex)
+		fputs(", of a moved device", stdout);
+}
+
+static void print_words(const struct event *e)
+{
 	if (HAS(e, ESPUDP_A_EVENT_PEER) && e->peer)
 		printf(" peer %s", format_peer(e->name, e->peer));
 	fputs(sa_words(e), stdout);
@@ -71,6 +85,16 @@ static void print_event(const struct event *e)
 		       HAS(e, ESPUDP_A_EVENT_OLD_REMOTE) ? "to" : "at",
 		       format_endpoint(&e->remote, e->remote_port));
 	fputs(count_words(e), stdout);
+}
+
+static void print_event(const struct event *e)
+{
+	printf("%s %s %s%s%s", timestamp(), e->ifname, colour(C_BOLD),
+	       names_get(&names_event_type, e->type), colour(C_RESET));
+	if (e->type == ESPUDP_EVENT_TYPE_IKE)
+		print_ike(e);
+	else
+		print_words(e);
 	if (e->lost)
 		printf(", %u more not told", e->lost);
 	for_each(struct unknown, u, &e->o.unknown)
@@ -84,7 +108,8 @@ static struct json_object *json_event(const struct event *e)
 
 	json_add_string(o, "time", timestamp());
 	json_add_string(o, "ifname", e->ifname);
-	json_add_number(o, "ifindex", e->ifindex);
+	if (e->ifindex)
+		json_add_number(o, "ifindex", e->ifindex);
 	return o;
 }
 
@@ -102,7 +127,8 @@ static void on_event(const struct nlmsghdr *nlh, struct monitor *m)
 	attr = nl_find(nlh, ESPUDP_A_IFNAME);
 	if (attr)
 		strncpy(e.ifname, mnl_attr_get_str(attr), IFNAME_LEN - 1);
-	if (m->ifname && strcmp(e.ifname, m->ifname))
+	/* A device that was moved may be called as one that is here. */
+	if (m->ifname && (!e.ifindex || strcmp(e.ifname, m->ifname)))
 		return;
 	attr = nl_find(nlh, ESPUDP_A_EVENT);
 	if (attr)
@@ -146,7 +172,8 @@ out:
 	objects_free(&set_sa, &sas);
 }
 
-/* Events were lost: what they told is in the state as it is now. */
+/* Events were lost: what they told is in the state as it is now, but for IKE's.
+ */
 static void overrun(struct monitor *m)
 {
 	struct list devs = { 0 };
@@ -155,7 +182,7 @@ static void overrun(struct monitor *m)
 		puts("{\"overrun\":true}");
 	else
 		printf("%s overrun: events were lost\n", timestamp());
-	if (!lookup_devs(&m->nl, m->ifname, &devs))
+	if (!m->ike && !lookup_devs(&m->nl, m->ifname, &devs))
 		for_each(struct dev, dev, &devs)
 			resync_dev(m, dev);
 	objects_free(&set_dev, &devs);
@@ -206,12 +233,24 @@ static int loop(struct monitor *m)
 	return ret;
 }
 
+static int listen_to(struct nl *nl, uint32_t group)
+{
+	if (group && !mnl_socket_setsockopt(nl->sock, NETLINK_ADD_MEMBERSHIP,
+					    &group, sizeof(group)))
+		return OK;
+	if (!group)
+		return error("events: the module is too old to tell these");
+	return error("events: %s; CAP_NET_ADMIN is needed", strerror(errno));
+}
+
 int cmd_monitor(struct words *w)
 {
-	struct monitor m = { 0 };
+	struct monitor m = { .ike = words_take(w, "ike") };
 	struct list devs = { 0 };
 	int ret = OK;
 
+	if (w->n > 1) /* so that a device may be called ike */
+		words_take(w, "dev");
 	if (w->n)
 		ret = take_dev(w, &m.ifname);
 	if (!ret)
@@ -222,12 +261,9 @@ int cmd_monitor(struct words *w)
 		ret = nl_open(&m.events);
 	if (!ret && m.ifname)
 		ret = lookup_devs(&m.nl, m.ifname, &devs);
-	if (!ret &&
-	    (!m.events.group ||
-	     mnl_socket_setsockopt(m.events.sock, NETLINK_ADD_MEMBERSHIP,
-				   &m.events.group, sizeof(int))))
-		ret = error("events: %s; CAP_NET_ADMIN is needed",
-			    strerror(m.events.group ? errno : ENOENT));
+	if (!ret)
+		ret = listen_to(&m.events,
+				m.ike ? m.events.ike_group : m.events.group);
 	if (!ret)
 		ret = loop(&m);
 	objects_free(&set_dev, &devs);

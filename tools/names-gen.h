@@ -89,6 +89,7 @@ static const char *const event_type_names[] = {
 	"seq-soft",
 	"seq-exhausted",
 	"socket-lost",
+	"ike",
 };
 
 static const char *const expire_cause_names[] = {
@@ -231,6 +232,7 @@ static const char *const peer_attr_names[] = {
 	"role",
 	"virtual",
 	"take-over",
+	"ike",
 };
 
 static const char *const selector_attr_names[] = {
@@ -335,4 +337,13 @@ static const char *const event_attr_names[] = {
 	"remote-port",
 	"count",
 	"lost",
+	"local",
+	"local-port",
+	"initiator-spi",
+	"responder-spi",
+	"version",
+	"exchange",
+	"ike-flags",
+	"message-id",
+	"length",
 };

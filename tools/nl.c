@@ -73,6 +73,8 @@ void nl_family(const struct nlmsghdr *nlh, void *arg)
 		}
 		if (!strcmp(name, ESPUDP_MCGRP_EVENTS))
 			nl->group = id;
+		if (!strcmp(name, ESPUDP_MCGRP_IKE))
+			nl->ike_group = id;
 	}
 }
 

@@ -19,7 +19,8 @@ struct nl_error {
 struct nl {
 	struct mnl_socket *sock;
 	uint16_t family;
-	uint32_t group;
+	uint32_t group; /* of events */
+	uint32_t ike_group; /* 0: the module is too old */
 	uint32_t seq;
 	struct nlmsghdr *req;
 	char *buf;

@@ -152,6 +152,7 @@ static const struct field peer_fields[] = {
 	F(PEER_ROLE, ENUM, role, F_RW, .names = &names_role, .conf = "Role"),
 	F(PEER_VIRTUAL, ADDR, virtual, F_RW | F_AUTO, .conf = "Virtual"),
 	F(PEER_TAKE_OVER, U32, take_over, F_RW | F_CHECK),
+	F(PEER_IKE, STRING, ike, F_RW | F_TEXT),
 };
 SET_DEFINE(peer, peer);
 #undef S
@@ -224,6 +225,15 @@ static const struct field event_fields[] = {
 	F(EVENT_REMOTE_PORT, U16, remote_port, 0),
 	F(EVENT_COUNT, U64, count, 0),
 	F(EVENT_LOST, U32, lost, 0),
+	F(EVENT_LOCAL, ADDR, local, 0),
+	F(EVENT_LOCAL_PORT, U16, local_port, 0),
+	F(EVENT_INITIATOR_SPI, U64, initiator_spi, F_HEX),
+	F(EVENT_RESPONDER_SPI, U64, responder_spi, F_HEX),
+	F(EVENT_VERSION, U8, version, F_HEX),
+	F(EVENT_EXCHANGE, U8, exchange, 0),
+	F(EVENT_IKE_FLAGS, U8, ike_flags, F_HEX),
+	F(EVENT_MESSAGE_ID, U32, message_id, F_HEX),
+	F(EVENT_LENGTH, U32, length, 0),
 };
 SET_DEFINE(event, event);
 #undef S

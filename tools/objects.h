@@ -99,7 +99,7 @@ struct selector {
 struct peer {
 	struct object o;
 	uint32_t id;
-	char name[ESPUDP_NAME_LEN];
+	char name[ESPUDP_NAME_LEN], ike[ESPUDP_NAME_LEN];
 	uint64_t cookie;
 	uint8_t mode, roaming, role, nat_local, nat_remote, no_selectors;
 	struct addr local, remote;
@@ -145,8 +145,11 @@ struct event {
 	uint32_t peer, spi, lost;
 	char name[ESPUDP_NAME_LEN];
 	uint64_t cookie, count;
-	struct addr old_remote, remote;
-	uint16_t old_remote_port, remote_port;
+	struct addr old_remote, remote, local;
+	uint16_t old_remote_port, remote_port, local_port;
+	uint64_t initiator_spi, responder_spi;
+	uint8_t version, exchange, ike_flags;
+	uint32_t message_id, length;
 };
 
 enum field_type {
@@ -176,6 +179,7 @@ enum field_flags {
 	F_ZERO = 1 << 6, /* 0 says as much as leaving it out */
 	F_AUTO = 1 << 7, /* "auto" means leaving it out, "none" no address */
 	F_NUMBER = 1 << 8, /* names that go by number, too */
+	F_TEXT = 1 << 9, /* any text, also an empty one */
 };
 
 struct set;

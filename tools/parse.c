@@ -417,6 +417,15 @@ int parse_name(const char *what, const char *s, char *name)
 	return OK;
 }
 
+static int parse_text(const char *what, const char *s, char *text, size_t size)
+{
+	if (strlen(s) >= size)
+		return error("bad %s `%s': at most %zu octets are expected",
+			     what, s, size - 1);
+	strcpy(text, s);
+	return OK;
+}
+
 int take_dev(struct words *w, const char **ifname)
 {
 	const char *s = words_next(w);
@@ -511,7 +520,10 @@ int parse_field(const struct field *f, void *obj, const char *what,
 		ret = parse_addr_field(f, obj, what, s);
 		break;
 	case F_STRING:
-		ret = parse_name(what, s, &FIELD(obj, f, char));
+		ret = f->flags & F_TEXT ?
+			      parse_text(what, s, &FIELD(obj, f, char),
+					 f->size) :
+			      parse_name(what, s, &FIELD(obj, f, char));
 		break;
 	default:
 		if (f->flags & F_OFF &&

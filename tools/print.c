@@ -291,6 +291,8 @@ void print_peer(const struct peer *p, const struct list *sas)
 	print_endpoints(p);
 	if (p->role)
 		ITEM("  ", "role", "%s", names_get(&names_role, p->role));
+	if (p->ike[0])
+		ITEM("  ", "ike", "%s", format_name(p->ike, false));
 	print_selectors(p);
 	if (p->cookie)
 		ITEM("  ", "cookie", "0x%" PRIx64, p->cookie);

@@ -39,8 +39,8 @@ bool algs_set(struct sa *sa, uint16_t enc, uint16_t integ)
 		sa->icv_bits = encs[i].icv;
 	}
 	if (!found) {
-		DBG1(DBG_KNL, "espudp: algorithm %N not supported", encryption_algorithm_names,
-		     enc);
+		DBG1(DBG_KNL, "espudp: algorithm %N not supported",
+		     encryption_algorithm_names, enc);
 		return FALSE;
 	}
 	SET(sa, ESPUDP_A_SA_ENC);
@@ -55,6 +55,7 @@ bool algs_set(struct sa *sa, uint16_t enc, uint16_t integ)
 		SET(sa, ESPUDP_A_SA_AUTH);
 		return TRUE;
 	}
-	DBG1(DBG_KNL, "espudp: algorithm %N not supported", integrity_algorithm_names, integ);
+	DBG1(DBG_KNL, "espudp: algorithm %N not supported",
+	     integrity_algorithm_names, integ);
 	return FALSE;
 }

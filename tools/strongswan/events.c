@@ -28,12 +28,14 @@ static void on_controller(events_t *this, const struct nlmsghdr *nlh)
 	if (!name || !streq(mnl_attr_get_str(name), ESPUDP_GENL_NAME))
 		return;
 	if (genl->cmd == CTRL_CMD_DELFAMILY) {
-		DBG1(DBG_KNL, "espudp: the kernel module was unloaded; nothing is sent or "
-			      "received until it is back");
+		DBG1(DBG_KNL,
+		     "espudp: the kernel module was unloaded; nothing is sent or "
+		     "received until it is back");
 		this->handler.gone(this->handler.data);
 	} else if (genl->cmd == CTRL_CMD_NEWFAMILY) {
 		nl_family(nlh, &this->genl);
-		mnl_socket_setsockopt(this->genl.sock, NETLINK_ADD_MEMBERSHIP, &this->genl.group,
+		mnl_socket_setsockopt(this->genl.sock, NETLINK_ADD_MEMBERSHIP,
+				      &this->genl.group,
 				      sizeof(this->genl.group));
 		DBG1(DBG_KNL, "espudp: the kernel module was loaded again");
 		this->handler.back(this->handler.data, TRUE);
@@ -50,7 +52,8 @@ static void on_genl(events_t *this, const struct nlmsghdr *nlh)
 		on_controller(this, nlh);
 		return;
 	}
-	if (nlh->nlmsg_type != this->genl.family || genl->cmd != ESPUDP_CMD_EVENT)
+	if (nlh->nlmsg_type != this->genl.family ||
+	    genl->cmd != ESPUDP_CMD_EVENT)
 		return;
 	name = nl_find(nlh, ESPUDP_A_IFNAME);
 	nest = nl_find(nlh, ESPUDP_A_EVENT);
@@ -67,7 +70,8 @@ static void on_link(events_t *this, const struct nlmsghdr *nlh)
 
 	if (nlh->nlmsg_type != RTM_NEWLINK && nlh->nlmsg_type != RTM_DELLINK)
 		return;
-	mnl_attr_for_each(attr, nlh, sizeof(struct ifinfomsg)) {
+	mnl_attr_for_each(attr, nlh, sizeof(struct ifinfomsg))
+	{
 		if (mnl_attr_get_type(attr) != IFLA_IFNAME ||
 		    !streq(mnl_attr_get_str(attr), this->device))
 			continue;
@@ -79,7 +83,8 @@ static void on_link(events_t *this, const struct nlmsghdr *nlh)
 }
 
 /* Reads all there is; the descriptor does not block. */
-static void receive(events_t *this, struct nl *nl, void (*on)(events_t *, const struct nlmsghdr *))
+static void receive(events_t *this, struct nl *nl,
+		    void (*on)(events_t *, const struct nlmsghdr *))
 {
 	const struct nlmsghdr *nlh;
 	bool overrun = FALSE;
@@ -125,8 +130,9 @@ static bool join(struct nl *nl, uint32_t group)
 {
 	int fd = mnl_socket_get_fd(nl->sock);
 
-	return group && !mnl_socket_setsockopt(nl->sock, NETLINK_ADD_MEMBERSHIP, &group,
-					       sizeof(group)) &&
+	return group &&
+	       !mnl_socket_setsockopt(nl->sock, NETLINK_ADD_MEMBERSHIP, &group,
+				      sizeof(group)) &&
 	       !fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
@@ -136,7 +142,8 @@ events_t *events_create(const char *device, const events_handler_t *handler)
 
 	INIT(this, .device = strdup(device), .handler = *handler);
 	if (nl_open(&this->genl) || nl_open_route(&this->link) ||
-	    !join(&this->genl, this->genl.group) || !join(&this->genl, CTRL_GROUP) ||
+	    !join(&this->genl, this->genl.group) ||
+	    !join(&this->genl, CTRL_GROUP) ||
 	    !join(&this->link, RTNLGRP_LINK)) {
 		DBG1(DBG_KNL, "espudp: events: %s", strerror(errno));
 		nl_close(&this->genl);
@@ -145,10 +152,10 @@ events_t *events_create(const char *device, const events_handler_t *handler)
 		free(this);
 		return NULL;
 	}
-	lib->watcher->add(lib->watcher, mnl_socket_get_fd(this->genl.sock), WATCHER_READ,
-			  readable, this);
-	lib->watcher->add(lib->watcher, mnl_socket_get_fd(this->link.sock), WATCHER_READ,
-			  link_readable, this);
+	lib->watcher->add(lib->watcher, mnl_socket_get_fd(this->genl.sock),
+			  WATCHER_READ, readable, this);
+	lib->watcher->add(lib->watcher, mnl_socket_get_fd(this->link.sock),
+			  WATCHER_READ, link_readable, this);
 	return this;
 }
 

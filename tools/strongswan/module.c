@@ -56,7 +56,8 @@ static void on_reply(const struct nlmsghdr *nlh, void *arg)
 
 	if (nest)
 		codec_decode(r->set, nest,
-			     r->list ? list_add(r->list, r->set->size) : r->obj);
+			     r->list ? list_add(r->list, r->set->size) :
+				       r->obj);
 }
 
 static int ask(struct module *m, uint8_t cmd, uint16_t attr,
@@ -125,7 +126,8 @@ int module_peer_new(struct module *m, struct peer *peer)
 		return 0;
 	SET(&id, ESPUDP_A_PEER_ID);
 	memset(&found, 0, sizeof(found));
-	err = ask(m, ESPUDP_CMD_PEER_GET, ESPUDP_A_PEER, &set_peer, &id, &found);
+	err = ask(m, ESPUDP_CMD_PEER_GET, ESPUDP_A_PEER, &set_peer, &id,
+		  &found);
 	if (!HAS(peer, ESPUDP_A_PEER_VIRTUAL))
 		peer->virtual = found.virtual;
 	object_free(&set_peer, &found);

@@ -14,15 +14,17 @@ void addr_of(host_t *host, struct addr *addr)
 
 host_t *host_of(const struct addr *addr, uint16_t port)
 {
-	return host_create_from_chunk(addr->family, chunk_create((u_char *)addr->b, addr_len(addr)),
-				      port);
+	return host_create_from_chunk(
+		addr->family, chunk_create((u_char *)addr->b, addr_len(addr)),
+		port);
 }
 
 remote_t *remote_create(char *key)
 {
 	remote_t *this;
 
-	INIT(this, .key = key, .sas = linked_list_create(), .policies = linked_list_create());
+	INIT(this, .key = key, .sas = linked_list_create(),
+	     .policies = linked_list_create());
 	return this;
 }
 
@@ -54,7 +56,8 @@ sa_t *sa_create(uint32_t spi, host_t *src, host_t *dst, bool inbound)
 {
 	sa_t *this;
 
-	INIT(this, .spi = spi, .src = src->clone(src), .dst = dst->clone(dst), .inbound = inbound);
+	INIT(this, .spi = spi, .src = src->clone(src), .dst = dst->clone(dst),
+	     .inbound = inbound);
 	return this;
 }
 
@@ -69,7 +72,8 @@ policy_t *policy_create(traffic_selector_t *local, traffic_selector_t *remote)
 {
 	policy_t *this;
 
-	INIT(this, .local = local->clone(local), .remote = remote->clone(remote), .refs = 1);
+	INIT(this, .local = local->clone(local),
+	     .remote = remote->clone(remote), .refs = 1);
 	return this;
 }
 
@@ -80,7 +84,8 @@ void policy_destroy(policy_t *this)
 	free(this);
 }
 
-char *key_tunnel(identification_t *id, linked_list_t *local, linked_list_t *remote)
+char *key_tunnel(identification_t *id, linked_list_t *local,
+		 linked_list_t *remote)
 {
 	char *key;
 
@@ -99,14 +104,15 @@ static void add_ports(char *key, size_t size, linked_list_t *list)
 	enumerator = list->create_enumerator(list);
 	while (enumerator->enumerate(enumerator, &ts)) {
 		len = strlen(key);
-		snprintf(key + len, size - len, " %d/%d-%d", ts->get_protocol(ts),
-			 ts->get_from_port(ts), ts->get_to_port(ts));
+		snprintf(key + len, size - len, " %d/%d-%d",
+			 ts->get_protocol(ts), ts->get_from_port(ts),
+			 ts->get_to_port(ts));
 	}
 	enumerator->destroy(enumerator);
 }
 
-char *key_transport(identification_t *id, host_t *remote, linked_list_t *local_ts,
-		    linked_list_t *remote_ts)
+char *key_transport(identification_t *id, host_t *remote,
+		    linked_list_t *local_ts, linked_list_t *remote_ts)
 {
 	char ports[256] = "", *key;
 
@@ -139,7 +145,8 @@ char *key_trap(uint32_t reqid)
 static void set_addr(struct addr *addr, traffic_selector_t *ts, chunk_t bytes)
 {
 	memset(addr, 0, sizeof(*addr));
-	addr->family = ts->get_type(ts) == TS_IPV4_ADDR_RANGE ? AF_INET : AF_INET6;
+	addr->family = ts->get_type(ts) == TS_IPV4_ADDR_RANGE ? AF_INET :
+								AF_INET6;
 	memcpy(addr->b, bytes.ptr, min(bytes.len, sizeof(addr->b)));
 }
 
@@ -148,11 +155,14 @@ static bool any_ports(traffic_selector_t *ts)
 	return ts->get_from_port(ts) == 0 && ts->get_to_port(ts) == 0xffff;
 }
 
-static bool set_ports(struct selector *s, traffic_selector_t *local, traffic_selector_t *remote)
+static bool set_ports(struct selector *s, traffic_selector_t *local,
+		      traffic_selector_t *remote)
 {
 	if (local->get_from_port(local) > local->get_to_port(local) ||
 	    remote->get_from_port(remote) > remote->get_to_port(remote)) {
-		DBG1(DBG_KNL, "espudp: %R === %R: opaque ports are not supported", local, remote);
+		DBG1(DBG_KNL,
+		     "espudp: %R === %R: opaque ports are not supported", local,
+		     remote);
 		return FALSE;
 	}
 	if (any_ports(local) && any_ports(remote))
@@ -165,7 +175,9 @@ static bool set_ports(struct selector *s, traffic_selector_t *local, traffic_sel
 	case IPPROTO_DCCP:
 		break;
 	default:
-		DBG1(DBG_KNL, "espudp: %R === %R: types and codes are not supported", local, remote);
+		DBG1(DBG_KNL,
+		     "espudp: %R === %R: types and codes are not supported",
+		     local, remote);
 		return FALSE;
 	}
 	if (!any_ports(local)) {
@@ -183,12 +195,13 @@ static bool set_ports(struct selector *s, traffic_selector_t *local, traffic_sel
 	return TRUE;
 }
 
-bool selector_add(struct list *selectors, traffic_selector_t *local, traffic_selector_t *remote,
-		  uint32_t priority)
+bool selector_add(struct list *selectors, traffic_selector_t *local,
+		  traffic_selector_t *remote, uint32_t priority)
 {
 	struct selector s = { 0 };
 
-	s.protocol = max(local->get_protocol(local), remote->get_protocol(remote));
+	s.protocol =
+		max(local->get_protocol(local), remote->get_protocol(remote));
 	if (!set_ports(&s, local, remote))
 		return FALSE;
 	set_addr(&s.local_from, local, local->get_from_address(local));
@@ -211,12 +224,15 @@ bool selector_add(struct list *selectors, traffic_selector_t *local, traffic_sel
 /* Do these two go together? As charon pairs them. */
 static bool pair(traffic_selector_t *local, traffic_selector_t *remote)
 {
-	uint8_t a = local->get_protocol(local), b = remote->get_protocol(remote);
+	uint8_t a = local->get_protocol(local),
+		b = remote->get_protocol(remote);
 
-	return local->get_type(local) == remote->get_type(remote) && (a == b || !a || !b);
+	return local->get_type(local) == remote->get_type(remote) &&
+	       (a == b || !a || !b);
 }
 
-bool selectors_add(struct list *selectors, linked_list_t *local, linked_list_t *remote)
+bool selectors_add(struct list *selectors, linked_list_t *local,
+		   linked_list_t *remote)
 {
 	enumerator_t *outer, *inner;
 	traffic_selector_t *a, *b;

@@ -19,7 +19,8 @@ typedef struct remote_t remote_t;
  */
 struct remote_t {
 	char *key;
-	struct peer spec; /* as the module was told; id 0 while it has no such peer */
+	struct peer
+		spec; /* as the module was told; id 0 while it has no such peer */
 	host_t *local, *remote;
 	linked_list_t *sas; /* sa_t, newest first */
 	linked_list_t *policies; /* policy_t, those that are outbound */
@@ -56,9 +57,10 @@ void policy_destroy(policy_t *this);
 sa_t *remote_newest(remote_t *this, bool inbound);
 
 /* Keys; to be freed. */
-char *key_tunnel(identification_t *id, linked_list_t *local, linked_list_t *remote);
-char *key_transport(identification_t *id, host_t *remote, linked_list_t *local_ts,
-		    linked_list_t *remote_ts);
+char *key_tunnel(identification_t *id, linked_list_t *local,
+		 linked_list_t *remote);
+char *key_transport(identification_t *id, host_t *remote,
+		    linked_list_t *local_ts, linked_list_t *remote_ts);
 /* The same in transport mode, for a peer that has moved. */
 char *key_moved(const char *key, host_t *remote);
 char *key_trap(uint32_t reqid);
@@ -66,8 +68,9 @@ char *key_trap(uint32_t reqid);
 /* Appends the selectors that two lists of traffic selectors stand for. FALSE, with
  * a line in the log, where the module has no such selectors.
  */
-bool selectors_add(struct list *selectors, linked_list_t *local, linked_list_t *remote);
-bool selector_add(struct list *selectors, traffic_selector_t *local, traffic_selector_t *remote,
-		  uint32_t priority);
+bool selectors_add(struct list *selectors, linked_list_t *local,
+		   linked_list_t *remote);
+bool selector_add(struct list *selectors, traffic_selector_t *local,
+		  traffic_selector_t *remote, uint32_t priority);
 
 #endif

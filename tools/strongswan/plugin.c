@@ -19,10 +19,12 @@ METHOD(plugin_t, get_name, char *, plugin_t *this)
 	return "kernel-espudp";
 }
 
-METHOD(plugin_t, get_features, int, plugin_t *this, plugin_feature_t *features[])
+METHOD(plugin_t, get_features, int, plugin_t *this,
+       plugin_feature_t *features[])
 {
 	static plugin_feature_t f[] = {
-		PLUGIN_CALLBACK(kernel_ipsec_register, kernel_espudp_ipsec_create),
+		PLUGIN_CALLBACK(kernel_ipsec_register,
+				kernel_espudp_ipsec_create),
 		PLUGIN_PROVIDE(CUSTOM, "kernel-ipsec"),
 	};
 
@@ -57,8 +59,10 @@ static int look(struct dl_phdr_info *info, size_t size, void *data)
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
 
-		if (p->p_type == PT_LOAD && p->p_flags & PF_R && p->p_filesz > 1 &&
-		    has_version((const char *)info->dlpi_addr + p->p_vaddr + 1, p->p_filesz - 1))
+		if (p->p_type == PT_LOAD && p->p_flags & PF_R &&
+		    p->p_filesz > 1 &&
+		    has_version((const char *)info->dlpi_addr + p->p_vaddr + 1,
+				p->p_filesz - 1))
 			*same = TRUE;
 	}
 	return 1; /* the program comes first */
@@ -69,7 +73,9 @@ static int look(struct dl_phdr_info *info, size_t size, void *data)
  */
 static bool fits(void)
 {
-	bool same = FALSE, mediation = dlsym(RTLD_DEFAULT, "mediation_manager_create") != NULL;
+	bool same = FALSE,
+	     mediation = dlsym(RTLD_DEFAULT, "mediation_manager_create") !=
+			 NULL;
 
 	dl_iterate_phdr(look, &same);
 #ifdef ME
@@ -84,14 +90,16 @@ EXPORT plugin_t *kernel_espudp_plugin_create(void)
 	plugin_t *this;
 
 	if (!fits()) {
-		DBG1(DBG_LIB, "plugin 'kernel-espudp' was built for strongSwan " VERSION
-			      ", this is another: `make strongswan-plugin' builds it anew");
+		DBG1(DBG_LIB,
+		     "plugin 'kernel-espudp' was built for strongSwan " VERSION
+		     ", this is another: `make strongswan-plugin' builds it anew");
 		return NULL;
 	}
 	if (!lib->caps->keep(lib->caps, CAP_NET_ADMIN)) {
 		DBG1(DBG_KNL, "espudp: CAP_NET_ADMIN is needed");
 		return NULL;
 	}
-	INIT(this, .get_name = _get_name, .get_features = _get_features, .destroy = _destroy);
+	INIT(this, .get_name = _get_name, .get_features = _get_features,
+	     .destroy = _destroy);
 	return this;
 }

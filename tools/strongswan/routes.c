@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <collections/linked_list.h>
+#include <errno.h>
 
+#include "../fib.h"
+#include "peers.h"
 #include "routes.h"
 
 /* What is in the table, once for all who use it. */
@@ -9,6 +12,7 @@ typedef struct {
 	uint8_t mask;
 	host_t *src;
 	host_t *gateway; /* of an exclude route; NULL of one to the device */
+	bool guarded; /* by a guard that is ours */
 	unsigned int refs;
 } entry_t;
 
@@ -39,19 +43,48 @@ static status_t entry_change(routes_t *this, entry_t *entry, bool add)
 	char *name = this->device, *found = NULL;
 	status_t status = FAILED;
 
-	if (!entry->gateway || kernel->get_interface(kernel, entry->src, &found)) {
+	if (!entry->gateway ||
+	    kernel->get_interface(kernel, entry->src, &found)) {
 		name = found ?: name;
-		status = add ? kernel->add_route(kernel, net, entry->mask, entry->gateway,
-						 entry->src, name, entry->gateway != NULL) :
-			       kernel->del_route(kernel, net, entry->mask, entry->gateway,
-						 entry->src, name, entry->gateway != NULL);
+		status = add ? kernel->add_route(kernel, net, entry->mask,
+						 entry->gateway, entry->src,
+						 name, entry->gateway != NULL) :
+			       kernel->del_route(kernel, net, entry->mask,
+						 entry->gateway, entry->src,
+						 name, entry->gateway != NULL);
 	}
 	free(found);
 	return status;
 }
 
+/* What is left when the device goes, and its routes with it. One that the operator
+ * put there stays the operator's.
+ */
+static void guard(entry_t *entry, bool add)
+{
+	struct prefix prefix = { .len = entry->mask };
+	struct nl rt;
+	int err;
+
+	if (entry->gateway || !entry->mask || (!add && !entry->guarded))
+		return;
+	addr_of(entry->net, &prefix.addr);
+	if (nl_open_route(&rt)) {
+		nl_close(&rt);
+		return;
+	}
+	err = add ? fib_add(&rt, &prefix, FIB_GUARD, NULL) :
+		    fib_del(&rt, &prefix, FIB_GUARD);
+	if (err && err != EEXIST)
+		DBG1(DBG_KNL, "espudp: unreachable route to %H/%d: %s",
+		     entry->net, entry->mask, strerror(err));
+	entry->guarded = add && !err;
+	nl_close(&rt);
+}
+
 /* Takes over net, src and gateway. */
-static entry_t *entry_get(routes_t *this, host_t *net, uint8_t mask, host_t *src, host_t *gateway)
+static entry_t *entry_get(routes_t *this, host_t *net, uint8_t mask,
+			  host_t *src, host_t *gateway)
 {
 	enumerator_t *enumerator;
 	entry_t *entry, *found = NULL;
@@ -65,7 +98,8 @@ static entry_t *entry_get(routes_t *this, host_t *net, uint8_t mask, host_t *src
 			found = entry;
 	enumerator->destroy(enumerator);
 
-	INIT(entry, .net = net, .mask = mask, .src = src, .gateway = gateway, .refs = 1);
+	INIT(entry, .net = net, .mask = mask, .src = src, .gateway = gateway,
+	     .refs = 1);
 	if (found) {
 		entry_destroy(entry);
 		found->refs++;
@@ -77,6 +111,7 @@ static entry_t *entry_get(routes_t *this, host_t *net, uint8_t mask, host_t *src
 		entry_destroy(entry);
 		return NULL;
 	}
+	guard(entry, TRUE);
 	this->entries->insert_last(this->entries, entry);
 	return entry;
 }
@@ -86,11 +121,13 @@ static void entry_put(routes_t *this, entry_t *entry)
 	if (!entry || --entry->refs)
 		return;
 	this->entries->remove(this->entries, entry, NULL);
+	guard(entry, FALSE);
 	entry_change(this, entry, FALSE);
 	entry_destroy(entry);
 }
 
-static void exclude(routes_t *this, route_t *route, host_t *local, host_t *remote)
+static void exclude(routes_t *this, route_t *route, host_t *local,
+		    host_t *remote)
 {
 	kernel_interface_t *kernel = charon->kernel;
 	entry_t *old = route->exclude;
@@ -101,11 +138,15 @@ static void exclude(routes_t *this, route_t *route, host_t *local, host_t *remot
 	    route->ts->includes(route->ts, remote)) {
 		gateway = kernel->get_nexthop(kernel, remote, -1, NULL, NULL);
 		if (gateway)
-			route->exclude = entry_get(this, remote->clone(remote),
-						   remote->get_family(remote) == AF_INET ? 32 : 128,
-						   local->clone(local), gateway);
+			route->exclude = entry_get(
+				this, remote->clone(remote),
+				remote->get_family(remote) == AF_INET ? 32 :
+									128,
+				local->clone(local), gateway);
 		else
-			DBG1(DBG_KNL, "espudp: there is no way to %H to exclude", remote);
+			DBG1(DBG_KNL,
+			     "espudp: there is no way to %H to exclude",
+			     remote);
 	}
 	entry_put(this, old);
 }
@@ -114,7 +155,8 @@ routes_t *routes_create(const char *device, bool marked)
 {
 	routes_t *this;
 
-	INIT(this, .device = strdup(device), .marked = marked, .entries = linked_list_create());
+	INIT(this, .device = strdup(device), .marked = marked,
+	     .entries = linked_list_create());
 	return this;
 }
 
@@ -125,20 +167,23 @@ void routes_destroy(routes_t *this)
 	free(this);
 }
 
-route_t *routes_add(routes_t *this, traffic_selector_t *local_ts, traffic_selector_t *ts,
-		    host_t *local, host_t *remote)
+route_t *routes_add(routes_t *this, traffic_selector_t *local_ts,
+		    traffic_selector_t *ts, host_t *local, host_t *remote)
 {
 	host_t *net, *src = NULL;
 	route_t *route;
 	uint8_t mask;
 
 	if (!this->marked && ts->is_host(ts, remote)) {
-		DBG1(DBG_KNL, "espudp: no route to %R, which is where IKE goes, too: set fwmark, or "
-			      "see \"A host to host peer\" in espudp(8)", ts);
+		DBG1(DBG_KNL,
+		     "espudp: no route to %R, which is where IKE goes, too: set fwmark, or "
+		     "see espudp(8), A PEER INSIDE ITS OWN SELECTORS",
+		     ts);
 		return NULL;
 	}
 	/* a gateway may have no address of its own in there */
-	if (charon->kernel->get_address_by_ts(charon->kernel, local_ts, &src, NULL) != SUCCESS)
+	if (charon->kernel->get_address_by_ts(charon->kernel, local_ts, &src,
+					      NULL) != SUCCESS)
 		src = host_create_any(remote->get_family(remote));
 	ts->to_subnet(ts, &net, &mask);
 	if (src->get_family(src) != net->get_family(net)) {
@@ -159,9 +204,10 @@ route_t *routes_add_host(routes_t *this, host_t *host, host_t *local)
 {
 	route_t *route;
 
-	INIT(route, .entry = entry_get(this, host->clone(host),
-				       host->get_family(host) == AF_INET ? 32 : 128,
-				       local->clone(local), NULL));
+	INIT(route,
+	     .entry = entry_get(this, host->clone(host),
+				host->get_family(host) == AF_INET ? 32 : 128,
+				local->clone(local), NULL));
 	if (!route->entry) {
 		free(route);
 		return NULL;

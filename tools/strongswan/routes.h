@@ -17,8 +17,8 @@ void routes_destroy(routes_t *this);
 /* A route to @ts from an address in @local_ts, for a peer that is at @remote.
  * NULL, and a line in the log, where that cannot be.
  */
-route_t *routes_add(routes_t *this, traffic_selector_t *local_ts, traffic_selector_t *ts,
-		    host_t *local, host_t *remote);
+route_t *routes_add(routes_t *this, traffic_selector_t *local_ts,
+		    traffic_selector_t *ts, host_t *local, host_t *remote);
 /* A route to one virtual address, from @local. */
 route_t *routes_add_host(routes_t *this, host_t *host, host_t *local);
 /* The peer that uses the route has moved. */

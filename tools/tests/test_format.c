@@ -27,6 +27,15 @@ void test_format(void)
 	check(!strcmp(format_name("\xe2\x82", false), "\\xe2\\x82"));
 	check(!strcmp(format_name(" a # b ", true), "\\x20a \\x23 b\\x20"));
 	check(!strcmp(format_name(" a # b ", false), " a # b "));
+	check(!strcmp(format_ike(0x10, 2, 0), "v1 main-mode"));
+	check(!strcmp(format_ike(0x10, 32, 0xff), "v1 quick-mode"));
+	check(!strcmp(format_ike(0x10, 34, 0), "v1 exchange 34"));
+	check(!strcmp(format_ike(0x20, 34, 0x08), "v2 IKE_SA_INIT request"));
+	check(!strcmp(format_ike(0x20, 35, 0x28), "v2 IKE_AUTH response"));
+	check(!strcmp(format_ike(0x21, 43, 0x20),
+		      "v2.1 IKE_INTERMEDIATE response"));
+	check(!strcmp(format_ike(0x20, 2, 0), "v2 exchange 2 request"));
+	check(!strcmp(format_ike(0xff, 255, 0), "v15.15 exchange 255"));
 	check(!strcmp(names_get(&names_mode, 1), "transport"));
 	check(!strcmp(names_get(&names_mode, 268435457), "unknown(268435457)"));
 	check(names_find(&names_nat, "yes") == ESPUDP_NAT_YES);

@@ -198,8 +198,12 @@ static void test_fields(void)
 	memset(name, 'a', sizeof(name));
 	name[64] = 0;
 	check(word(&set_peer, &peer, "name", name) == FAILED);
+	check(word(&set_peer, &peer, "ike", name) == FAILED);
 	name[63] = 0;
 	check(!word(&set_peer, &peer, "name", name));
+	check(!word(&set_peer, &peer, "ike", name) && !strcmp(peer.ike, name));
+	check(!word(&set_peer, &peer, "ike", "12"));
+	check(!word(&set_peer, &peer, "ike", "") && !peer.ike[0]);
 	check(word(&set_peer, &peer, "remote-port", "1") == -1);
 	check(!word(&set_sa, &sa, "icv", "96") && sa.icv_bits == 96);
 	check(word(&set_sa, &sa, "icv-bits", "96") == -1);

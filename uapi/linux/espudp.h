@@ -152,7 +152,8 @@ enum espudp_sa_state {
  *   SA's lifetime. mapping - a peer's address or port changed. acquire - a
  *   peer has traffic and no usable SA. replay, auth - failures over a
  *   threshold. seq-soft, seq-exhausted - an SA is about to run, or has run,
- *   out of sequence numbers. socket-lost - an adopted socket is gone.
+ *   out of sequence numbers. socket-lost - an adopted socket is gone. ike - an
+ *   IKE datagram came.
  */
 enum espudp_event_type {
 	ESPUDP_EVENT_TYPE_EXPIRE_SOFT,
@@ -164,6 +165,7 @@ enum espudp_event_type {
 	ESPUDP_EVENT_TYPE_SEQ_SOFT,
 	ESPUDP_EVENT_TYPE_SEQ_EXHAUSTED,
 	ESPUDP_EVENT_TYPE_SOCKET_LOST,
+	ESPUDP_EVENT_TYPE_IKE,
 };
 
 /**
@@ -382,6 +384,7 @@ enum {
 	ESPUDP_A_PEER_ROLE,
 	ESPUDP_A_PEER_VIRTUAL,
 	ESPUDP_A_PEER_TAKE_OVER,
+	ESPUDP_A_PEER_IKE,
 
 	__ESPUDP_A_PEER_MAX
 };
@@ -507,6 +510,15 @@ enum {
 	ESPUDP_A_EVENT_REMOTE_PORT,
 	ESPUDP_A_EVENT_COUNT,
 	ESPUDP_A_EVENT_LOST,
+	ESPUDP_A_EVENT_LOCAL,
+	ESPUDP_A_EVENT_LOCAL_PORT,
+	ESPUDP_A_EVENT_INITIATOR_SPI,
+	ESPUDP_A_EVENT_RESPONDER_SPI,
+	ESPUDP_A_EVENT_VERSION,
+	ESPUDP_A_EVENT_EXCHANGE,
+	ESPUDP_A_EVENT_IKE_FLAGS,
+	ESPUDP_A_EVENT_MESSAGE_ID,
+	ESPUDP_A_EVENT_LENGTH,
 
 	__ESPUDP_A_EVENT_MAX
 };
@@ -535,5 +547,6 @@ enum {
 #define ESPUDP_CMD_MAX (__ESPUDP_CMD_MAX - 1)
 
 #define ESPUDP_MCGRP_EVENTS	"events"
+#define ESPUDP_MCGRP_IKE	"ike"
 
 #endif /* _UAPI_LINUX_ESPUDP_H */

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "backend.h"
+
+/* Keeps up with the names of IKE_SAs. */
+typedef struct {
+	listener_t listener;
+	espudp_t *backend;
+} follower_t;
+
+static sa_t *sa_of_event(remote_t *remote, uint32_t spi, bool inbound)
+{
+	enumerator_t *enumerator;
+	sa_t *sa, *found = NULL;
+
+	enumerator = remote->sas->create_enumerator(remote->sas);
+	while (!found && enumerator->enumerate(enumerator, &sa))
+		if (sa->spi == htonl(spi) && sa->inbound == inbound)
+			found = sa;
+	enumerator->destroy(enumerator);
+	return found;
+}
+
+static void tell_expiry(sa_t *sa, bool hard)
+{
+	charon->kernel->expire(charon->kernel, IPPROTO_ESP, sa->spi, sa->dst,
+			       hard);
+}
+
+/* The module says that a peer is elsewhere. */
+static void tell_mapping(espudp_t *this, remote_t *remote,
+			 const struct addr *addr, uint16_t port)
+{
+	host_t *host = host_of(addr, port);
+	sa_t *sa = remote_newest(remote, TRUE);
+
+	if (sa && !host->equals(host, remote->remote)) {
+		remote_moved(this, remote, NULL, host);
+		charon->kernel->mapping(charon->kernel, IPPROTO_ESP, sa->spi,
+					sa->dst, host);
+	}
+	host->destroy(host);
+}
+
+static void on_event(void *data, const struct event *e)
+{
+	kernel_acquire_data_t acquire = { 0 };
+	espudp_t *this = data;
+	remote_t *remote;
+	sa_t *sa = NULL;
+
+	this->mutex->lock(this->mutex);
+	remote = e->peer ? this->by_id->get(this->by_id, ID(e->peer)) : NULL;
+	if (remote && HAS(e, ESPUDP_A_EVENT_SPI))
+		sa = sa_of_event(remote, e->spi, e->dir == ESPUDP_DIR_IN);
+	switch (e->type) {
+	case ESPUDP_EVENT_TYPE_EXPIRE_SOFT:
+	case ESPUDP_EVENT_TYPE_SEQ_SOFT:
+		if (sa)
+			tell_expiry(sa, FALSE);
+		break;
+	case ESPUDP_EVENT_TYPE_EXPIRE_HARD:
+	case ESPUDP_EVENT_TYPE_SEQ_EXHAUSTED:
+		if (sa)
+			tell_expiry(sa, TRUE);
+		break;
+	case ESPUDP_EVENT_TYPE_MAPPING:
+		if (remote && e->remote.family)
+			tell_mapping(this, remote, &e->remote, e->remote_port);
+		break;
+	case ESPUDP_EVENT_TYPE_ACQUIRE:
+		if (!remote)
+			break;
+#ifdef CPU_ID_MAX
+		acquire.cpu = CPU_ID_MAX;
+#endif
+		charon->kernel->acquire(charon->kernel, (uint32_t)e->cookie,
+					&acquire);
+		break;
+	case ESPUDP_EVENT_TYPE_SOCKET_LOST:
+		DBG1(DBG_KNL, "espudp: device %s has lost a socket",
+		     this->config.name);
+		break;
+	}
+	this->mutex->unlock(this->mutex);
+}
+
+/* What lost events told is in how things are now. */
+static void on_overrun(void *data)
+{
+	struct list peers = { 0 }, sas = { 0 };
+	espudp_t *this = data;
+	remote_t *remote;
+	sa_t *sa;
+
+	DBG1(DBG_KNL, "espudp: events were lost, reading all SAs and peers");
+	this->mutex->lock(this->mutex);
+	if (this->gone || module_peers(&this->module, &peers) ||
+	    module_sas(&this->module, &sas))
+		DBG1(DBG_KNL, "espudp: reading them: %s",
+		     module_why(&this->module));
+	for_each(struct peer, peer, &peers) {
+		remote = this->by_id->get(this->by_id, ID(peer->id));
+		if (remote && peer->remote.family)
+			tell_mapping(this, remote, &peer->remote,
+				     peer->remote_port);
+	}
+	for_each(struct sa, found, &sas) {
+		remote = this->by_id->get(this->by_id, ID(found->peer));
+		sa = remote ? sa_of_event(remote, found->spi,
+					  found->dir == ESPUDP_DIR_IN) :
+			      NULL;
+		if (sa && found->state == ESPUDP_SA_STATE_SOFT)
+			tell_expiry(sa, FALSE);
+		else if (sa && found->state == ESPUDP_SA_STATE_EXPIRED)
+			tell_expiry(sa, TRUE);
+	}
+	this->mutex->unlock(this->mutex);
+	objects_free(&set_peer, &peers);
+	objects_free(&set_sa, &sas);
+}
+
+static void on_gone(void *data)
+{
+	espudp_t *this = data;
+	enumerator_t *enumerator;
+	remote_t *remote;
+	sa_t *sa;
+
+	this->mutex->lock(this->mutex);
+	if (!this->gone) {
+		this->gone = TRUE;
+		DBG1(DBG_KNL,
+		     "espudp: device %s is gone, and %u SAs with it; they are negotiated "
+		     "anew when it is back",
+		     this->config.name, this->sas->get_count(this->sas));
+		enumerator = this->sas->create_enumerator(this->sas);
+		while (enumerator->enumerate(enumerator, NULL, &sa))
+			sa->lost = TRUE;
+		enumerator->destroy(enumerator);
+		enumerator = this->by_key->create_enumerator(this->by_key);
+		while (enumerator->enumerate(enumerator, NULL, &remote)) {
+			this->by_id->remove(this->by_id, ID(remote->spec.id));
+			remote->spec.id = 0;
+		}
+		enumerator->destroy(enumerator);
+	}
+	this->mutex->unlock(this->mutex);
+}
+
+bool follow_setup(espudp_t *this)
+{
+	struct dev dev = { 0 };
+	int err = device_setup(&this->module, &this->config, &dev);
+
+	this->replay_window = dev.replay_window;
+	this->config.fwmark = dev.fwmark;
+	object_free(&set_dev, &dev);
+	return !err;
+}
+
+bool follow_attach(espudp_t *this, int fd)
+{
+	if (!module_attach(&this->module, fd))
+		return TRUE;
+	DBG1(DBG_KNL, "espudp: handing charon's socket to device %s: %s",
+	     this->config.name, module_why(&this->module));
+	return FALSE;
+}
+
+static void on_back(void *data, bool module)
+{
+	espudp_t *this = data;
+	enumerator_t *enumerator;
+	remote_t *remote;
+	void *fd;
+	sa_t *sa;
+
+	this->mutex->lock(this->mutex);
+	if (!this->gone)
+		goto out;
+	if (module) {
+		module_close(&this->module);
+		if (module_open(&this->module, this->config.name) ||
+		    device_make(&this->config))
+			goto out;
+	}
+	if (!follow_setup(this))
+		goto out;
+	this->gone = FALSE;
+	enumerator = this->sockets->create_enumerator(this->sockets);
+	while (enumerator->enumerate(enumerator, &fd))
+		follow_attach(this, (int)(uintptr_t)fd);
+	enumerator->destroy(enumerator);
+	enumerator = this->by_key->create_enumerator(this->by_key);
+	while (enumerator->enumerate(enumerator, NULL, &remote)) {
+		if (remote->policies->get_count(remote->policies) &&
+		    !remote->sas->get_count(remote->sas))
+			remote_install(this, remote); /* a trap */
+		sa = remote_newest(remote, TRUE);
+		if (sa)
+			tell_expiry(sa, FALSE);
+	}
+	enumerator->destroy(enumerator);
+	DBG1(DBG_KNL, "espudp: device %s is back", this->config.name);
+out:
+	this->mutex->unlock(this->mutex);
+}
+
+METHOD(listener_t, ike_rekey, bool, follower_t *follower, ike_sa_t *old,
+       ike_sa_t *new)
+{
+	espudp_t *this = follower->backend;
+	uint32_t was = old->get_unique_id(old);
+	enumerator_t *enumerator;
+	remote_t *remote;
+
+	this->mutex->lock(this->mutex);
+	enumerator = this->by_key->create_enumerator(this->by_key);
+	while (enumerator->enumerate(enumerator, NULL, &remote))
+		if (remote->ike == was && remote->sas->get_count(remote->sas))
+			remote_rename(this, remote, new);
+	enumerator->destroy(enumerator);
+	this->mutex->unlock(this->mutex);
+	return TRUE;
+}
+
+const events_handler_t follow = {
+	.event = on_event,
+	.overrun = on_overrun,
+	.gone = on_gone,
+	.back = on_back,
+};
+
+listener_t *follow_ike(espudp_t *this)
+{
+	follower_t *follower;
+
+	INIT(follower, .listener = { .ike_rekey = _ike_rekey },
+	     .backend = this);
+	return &follower->listener;
+}
