@@ -138,8 +138,8 @@ class Site(l2tp.Site):
 
     def left(self):
         """SAs and policies that the gateway's kernel has, of either kind."""
-        lines = [line for kind in ("state", "policy")
-                 for line in n_attempt("gw", "ip", "xfrm", kind).stdout.splitlines()
+        lines = [line for words in (("state",), ("policy", "list", "nosock"))
+                 for line in n_attempt("gw", "ip", "xfrm", *words).stdout.splitlines()
                  if line.startswith("src ")]
         return lines + ([str(peer) for peer in self.peers()]
                         if self.charon.kernel == "espudp" else [])

@@ -324,9 +324,6 @@ class Scene:
         client.kill()
         check(f"{client.name} is dead: DPD finds it, its peer is gone",
               wait_for(10 * DPD, lambda: self.gone(client, end)), self.gw.sas(), self.shown())
-        for other in self.clients:
-            if other is not client:
-                n(other.name, "ip", "link", "show", "c0")
         # the living answer for longer than the dead one was waited for
         wait_for(20 * DPD, lambda: len(self.gw.logged("sending DPD request", mark)) >=
                  4 * len(self.clients))
