@@ -8,6 +8,7 @@
 #include <net/rtnetlink.h>
 #include "aead.h"
 #include "dev.h"
+#include "hold.h"
 #include "peer.h"
 #include "queue.h"
 #include "rx.h"
@@ -122,6 +123,7 @@ static void dev_uninit(struct net_device *dev)
 	espudp_sock_detach_all(edev);
 	espudp_dev_flush(edev, true);
 	mutex_unlock(&edev->lock);
+	espudp_hold_stop(edev);
 	cancel_delayed_work_sync(&edev->sock_work);
 	cancel_work_sync(&edev->reap_work);
 	cancel_work_sync(&edev->renew_work);
@@ -137,6 +139,7 @@ static void dev_free(struct net_device *dev)
 	cancel_work_sync(&edev->reap_work);
 	cancel_work_sync(&edev->renew_work);
 	cancel_delayed_work_sync(&edev->sock_work);
+	espudp_hold_stop(edev);
 	espudp_queue_free(edev->txq, espudp_tx_drop);
 	espudp_queue_free(edev->rxq, espudp_rx_drop);
 	espudp_pool_destroy(edev);
@@ -207,6 +210,7 @@ static int dev_newlink(struct net *src_net, struct net_device *dev, struct nlatt
 	INIT_WORK(&edev->renew_work, espudp_peer_renew_work);
 	INIT_DELAYED_WORK(&edev->sock_work, espudp_sock_check);
 	INIT_LIST_HEAD(&edev->list);
+	espudp_hold_init(edev);
 
 	edev->stats = espudp_stats_alloc(GFP_KERNEL);
 	if (!edev->stats)

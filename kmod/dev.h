@@ -51,6 +51,7 @@ struct espudp_queue {
  * @spis: inbound SAs and reserved SPIs
  * @reserved: SPIs without a peer
  * @generation: counts changes, for consistent dumps
+ * @held: datagrams for reserved SPIs, oldest first
  * @ike_rate: IKE datagrams told of
  * @ike_lost: those that were not, since the last that was
  */
@@ -91,6 +92,8 @@ struct espudp_dev {
 	u32 generation;
 	bool dead;		/* being deleted; under lock */
 	u32 serial;		/* for created/destroyed lines */
+	struct sk_buff_head held;
+	struct timer_list held_timer;
 	struct espudp_rate err_rate;	/* ICMP errors looked at */
 	struct espudp_rate ike_rate;
 	atomic_t ike_lost;

@@ -18,6 +18,7 @@ enum espudp_limits {
 	ESPUDP_BLOCK_MAX	= 16,
 	ESPUDP_BATCH_SEGS	= 64,		/* ESP packets in one outer skb */
 	ESPUDP_RXQ_LEN		= 2048,		/* datagrams per CPU */
+	ESPUDP_HELD		= 256,		/* datagrams that wait for their SA, per device */
 	ESPUDP_FLOWS		= 256,		/* told apart on transmit */
 	ESPUDP_TXQ_BYTES	= 16 << 20,	/* per CPU */
 	ESPUDP_PEER_BYTES	= 4 << 20,	/* queued per peer */

@@ -25,6 +25,7 @@
 #include "aead.h"
 #include "dev.h"
 #include "esp.h"
+#include "hold.h"
 #include "mem.h"
 #include "rx.h"
 
@@ -92,7 +93,8 @@ void espudp_rx_queue(struct espudp_dev *edev, struct sk_buff *skb, __be32 spi)
 						    ESPUDP_DROP_RX_SPI_UNKNOWN;
 		espudp_stats_unknown(edev, skb, spi);
 	} else if (unlikely(sa->state == ESPUDP_SA_STATE_RESERVED)) {
-		why = ESPUDP_DROP_RX_SPI_LARVAL;
+		espudp_hold(edev, skb, spi);
+		return;
 	} else if (unlikely(!netif_running(edev->dev))) {
 		why = ESPUDP_DROP_RX_DEV_DOWN;
 	} else if (unlikely(skb_queue_len(&q->in) >= ESPUDP_RXQ_LEN)) {

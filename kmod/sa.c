@@ -3,6 +3,7 @@
 #include <linux/slab.h>
 #include "dev.h"
 #include "event.h"
+#include "hold.h"
 #include "sa.h"
 
 /* Per packet, and cheaper than a call of memcmp(). */
@@ -400,6 +401,8 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 		espudp_peer_own_endpoint(peer, sa, ep);
 	espudp_peer_pick_out(peer);
 	sa_arm(sa);
+	if (old)
+		espudp_hold_release(edev, sa->spi);
 	return sa;
 }
 

@@ -85,6 +85,12 @@ class Flow:
     def lost(self):
         return sorted(set(self.numbers("sent")) - set(self.numbers("got")))
 
+    def refused(self):
+        """Numbers that sendto() did not take, with why."""
+        return {int(line.split()[0]): int(line.split()[2])
+                for line in self.files["sent"][0].read_bytes().splitlines()
+                if line.count(b" ") == 2}
+
 
 class Traffic:
     """Both ways between pairs of ends, all at once.
@@ -124,12 +130,13 @@ class Traffic:
             flow.end("got")
 
     def lost(self):
-        """name -> how many of how many were lost, first and last; empty is good."""
+        """name -> how many of how many were lost, first and last, errors; empty is good."""
         found = {}
         for name, flow in self.flows.items():
             lost = flow.lost()
             if lost or not flow.count():
-                found[name] = (len(lost), flow.count("sent"), lost[:1], lost[-1:])
+                found[name] = (len(lost), flow.count("sent"), lost[:1], lost[-1:],
+                               set(flow.refused().values()))
         return found
 
     def twice(self):
@@ -206,6 +213,17 @@ def peer_to(ns, address):
 
 def sas(ns):
     return show(ns)["sas"]
+
+
+def xfrm_errors(*names):
+    """Counters of the kernel's own IPsec that are not zero."""
+    found = {}
+    for name in names:
+        with netns(name):
+            text = Path("/proc/thread-self/net/xfrm_stat").read_text(encoding="ascii")
+        found.update({f"{name} {key}": int(value) for key, value in map(
+            str.split, text.splitlines()) if int(value)})
+    return found
 
 
 def vanish(charon):

@@ -173,19 +173,20 @@ class Scene:
             check(f"{client.name}'s CHILD_SA rekeyed by the {who}, {REKEYS} times: each time both "
                   "ends go over to the new one",
                   self.renewed(client, old), old, self.newest(client), *self.site.logs())
-        early = self.early(client)
-        pump = self.under_traffic(f"rekey by the {who}", event, but=[client])
-        up, down = map(len, pump.lost(client))
-        early = [after - before for before, after in zip(early, self.early(client))]
-        # Who sends the third message of Quick Mode sends on the new SA before it is there.
-        check(f"and of the {sum(pump.sent[way, client.name] for way in ('up', 'down'))} of "
-              f"{client.name} none but those that come before the SA does ({up} up, {down} down)",
-              up <= early[0] and down <= early[1], pump.lost(client), early, forge.drops("gw"))
+        if charon is client.charon:
+            self.under_traffic("rekey by the client", event)
+            return
+        # IKEv1's initiator may send before the other end has dealt with its last message:
+        # espudp waits for the keys then, the client's xfrm does not
+        before = self.dropped_early(client)
+        pump = self.under_traffic("rekey by the gateway", event, but=[client])
+        up, down = pump.lost(client)
+        check("it loses what its own xfrm has no keys for yet, and nothing else",
+              not up and len(down) <= self.dropped_early(client) - before, up, down,
+              self.site.xfrm_errors())
 
-    def early(self, client):
-        """Packets that came to an SPI that was reserved only: at the gateway, at the client."""
-        return (forge.drops("gw").get("rx-spi-larval", 0),
-                self.site.xfrm_errors().get(f"{client.name} XfrmAcquireError", 0))
+    def dropped_early(self, client):
+        return self.site.xfrm_errors().get(f"{client.name} XfrmAcquireError", 0)
 
     def renewed(self, client, old):
         here, there = self.newest(client)

@@ -15,9 +15,7 @@ the kinds that cannot have the plugin run in x, y and z, connected to nobody.
 # TIMEOUT: 300
 
 import collections
-import os
 import re
-import shutil
 import signal
 import socket
 import sys
@@ -29,7 +27,7 @@ sys.path.insert(0, __file__.rpartition("/")[0])
 import forge
 import ike
 import scene
-from forge import attempt, check, diag, equal, n, n_attempt, netns, run, wait_for
+from forge import attempt, check, diag, equal, n, netns, run, wait_for
 from scene import SLOW, batch, took
 
 OUTER = {"a": "198.51.100.1", "b": "198.51.100.2"}
@@ -90,13 +88,16 @@ def topology():
         batch(name, f"addr add {INNER[name][0]}/32 dev lo", f"addr add {INNER[name][1]}/128 dev lo",
               f"route add default via {OUTER[other]}",
               f"route add default via 2001:db8:2::{1 if other == 'a' else 2}")
+    # a's IPsec fails open while it reconnects, which is not what this is about
+    batch("a", "route add unreachable 10.2.0.0/24 metric 4294967295",
+          "route add unreachable fd10:2::/64 metric 4294967295")
 
 
 def charon(ns, **kwargs):
     """At b with the plugin, at a without."""
     return ike.Charon(ns, kernel="espudp" if ns == "b" else "xfrm", settings={
         "retransmit_tries": 2, "retransmit_timeout": 2 * min(SLOW, 4), "retransmit_base": 1,
-        "delete_rekeyed_delay": 1 * min(SLOW, 4), "send_vendor_id": True, **kwargs.pop("settings", {})}, **kwargs)
+        "delete_rekeyed_delay": 3 * min(SLOW, 4), "send_vendor_id": True, **kwargs.pop("settings", {})}, **kwargs)
 
 
 def traffic_of():
@@ -110,6 +111,12 @@ def logs():
 
 def peer_ids():
     return [peer["id"] for peer in scene.peers("b") if peer.get("sa")]
+
+
+def sealed(what):
+    """Traffic is being sent all the time."""
+    time.sleep(1)
+    equal(f"{what}: nothing is outside in the clear", outside.clear(), [])
 
 
 def returns(what, traffic, seconds=60):
@@ -198,7 +205,7 @@ def overrun():
     check("events overran charon's socket", wait_for(
         30 * SLOW, lambda: netlink_drops() > lost), netlink_drops())
     # this is not told any more, and it is in the dump
-    n("b", "espudp", "sa", "set", "espudp0", "in", peer["id"], "spi", hex(peer["spi-in"]),
+    n("b", "espudp", "sa", "set", "espudp0", "in", "spi", hex(peer["spi-in"]),
       "soft-seconds", 1)
     time.sleep(2)
     mark = b.mark()
@@ -232,6 +239,7 @@ def device_gone(traffic):
               b.logged("was unloaded" if what == "module" else "device espudp0 is gone", mark, 10),
               b.log(mark))
         check(f"{what} gone: charon answers", b.answers())
+        sealed(f"{what} gone")
         if what == "device":
             batch("b", "link add espudp0 type espudp")
         else:
@@ -261,10 +269,7 @@ def crash(traffic):
         else:
             equal("flush: its SAs are gone", wait_for(5, lambda: not scene.sas("b")), True,
                   scene.show("b"))
-        before = outside.clear()
-        traffic.still(2, only="nothing")
-        time.sleep(1)
-        equal(f"{setting}: what b sends meanwhile is not outside in the clear", before, [])
+        sealed(setting)
         b.start()
         if setting == "keep":
             equal("keep: charon's start flushes what was left",
@@ -325,19 +330,19 @@ def unusable():
                "there is no device other0: `ip link add")]
     batch("y", "link add espudp0 type dummy")
     others.append((start("y"), "the name is another kind of device's",
-                   "espudp0.*not an espudp device"))
+                   "device is not of kind espudp"))
     # all of a charon's plugins are looked at before it answers
     for one, what, line in others:
         look(one, what, line)
     plugin = ike.PLUGINS / ike.PLUGIN.name
     data = plugin.read_bytes()
-    version = run("sh", "-c", "swanctl --version | grep -oE '[0-9]+(\\.[0-9]+)+'").strip().encode()
+    version = others[0][0].request("version")["version"].encode()
     changed = version[:-1] + (b"7" if version[-1:] != b"7" else b"6")
     check("the plugin says what it was built for", version + b"\0" in data, version)
     plugin.unlink()
     plugin.write_bytes(data.replace(version + b"\0", changed + b"\0"))
     one = start("z")
-    look(one, "built for another strongSwan", f"was built for strongSwan {changed.decode()}")
+    look(one, "built for another strongSwan", "was built for strongSwan .*, this is another")
     for old, *_ in others:
         old.stop()
     one.stop()
@@ -378,7 +383,8 @@ try:
     took("reloaded")
     rekeys(traffic)
     traffic.stop()
-    equal(f"no packet of {traffic.sent()} was lost", traffic.lost(), {})
+    equal(f"no packet of {traffic.sent()} was lost", traffic.lost(), {}, forge.drops("b"),
+          scene.xfrm_errors("a"))
     equal("nor came twice", traffic.twice(), {})
     took("rekeyed")
     overrun()
@@ -390,7 +396,7 @@ try:
     crash(traffic)
     traffic.stop()
     took("crashed")
-    equal("nothing was outside in the clear", outside.clear(), [])
+    sealed("at the end")
     check("what was there was protected", outside.protected() > 50)
     for one in a, b:
         equal(f"{one.ns}: charon ends in order", one.stop(), 0)

@@ -84,6 +84,53 @@ def spi():
     check("2.1: SPI 256 can", not site.refused(*words, stdin=esp.tool_keys()))
 
 
+# ------------------------------------ 4.4.2.1 of RFC 4301: larval SAs
+
+def reserve():
+    return Esp(forge.netlink("b").must("spi-reserve", ifname="espudp0",
+                                       reserve={"peer": 1, "timeout": 60})[0]["reserve"]["spi"])
+
+
+def early():
+    """What the peer sends on an SA whose keys are not here yet."""
+    def then_keys(number):
+        esp = reserve()
+        packets = [inner() for _ in range(number)]
+        datagrams = [esp.seal(data) for data in packets]
+        site.tap.packets()
+        for data in datagrams:
+            forge.send(site.out[4], data)
+        forge.sa_new("b", "espudp0", 1, "in", esp)
+        end = site.mark()
+        got = site.tap.packets(10, lambda packets: packets[-1:] == [end])[:-1]
+        return packets, got, site.counted().get("rx-spi-larval", 0)
+
+    packets, got, late = then_keys(3)
+    equal("larval: packets for a reserved SPI wait for its keys", (got, late), (packets, 0))
+    packets, got, late = then_keys(400)
+    check("larval: not all of very many", 0 < len(got) <= 256 and len(got) + late == 400 and
+          got == packets[:len(got)], len(got), late)
+    esp = reserve()
+    for _ in range(3):
+        forge.send(site.out[4], esp.seal(inner()))
+    count = 0
+
+    def counted():
+        nonlocal count
+        count += site.counted().get("rx-spi-larval", 0)
+        return count == 3
+    check("larval: nor for ever", forge.wait_for(5 * SLOW, counted), count)
+    forge.sa_new("b", "espudp0", 1, "in", esp)
+    equal("larval: then they are gone", site.receive(), [])
+
+
+def left_waiting():
+    """For the audit: some are there when the device goes."""
+    esp = reserve()
+    for _ in range(3):
+        forge.send(site.out[4], esp.seal(inner()))
+
+
 # ------------------------------------- 2.2, 3.3.3 sequence numbers outbound
 
 def outbound_numbers():
@@ -298,6 +345,7 @@ def two_sas():
 
 site.peer_add(1, *both(4), "selector", *both(6))
 spi()
+early()
 outbound_numbers()
 for window in (32, 64, 1024, 8192) if not FULL else (1, 31, 32, 33, 63, 64, 65, 128, 1000, 1024,
                                                       4096, 8191, 8192):
@@ -312,4 +360,5 @@ no_state_change()
 trailers()
 padding_out()
 two_sas()
+left_waiting()
 forge.end()

@@ -188,7 +188,8 @@ check "it is shown as reserved" is "$(sa_get b in "$spi" .state)" reserved
 larval=$(counter b rx-spi-larval)
 tun_sa a 1 out "$spi"
 check "packets that come for it are not accepted" is "$(burst a $L4 b $R4 3)" 0
-check "and have a reason of their own" is "$(counter b rx-spi-larval)" $((larval + 3))
+check "and have, after a while, a reason of their own" \
+	wait_for 10 eval '[ "$(counter b rx-spi-larval)" = $((larval + 3)) ]'
 id=$(n b espudp peer add espudp0 name other)
 check "another peer cannot have it" not tun_sa b "$id" in "$spi"
 check "it is completed with keys" tun_sa b 1 in "$spi"
