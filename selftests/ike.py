@@ -181,7 +181,39 @@ class Vici:
                 return answer, events
 
 
-class Charon:
+class Logged:
+    """A daemon in a namespace, with a folder of its own: a /run, and a log."""
+
+    def __init__(self, ns, what):
+        self.ns, self.child = ns, None
+        self.folder = forge.folder / f"{what}.{ns}.{time.monotonic_ns()}"
+        self.run = self.folder / "run"
+        self.log_file = self.folder / "log"
+        self.run.mkdir(parents=True)
+
+    def alive(self):
+        return self.child is not None and self.child.poll() is None
+
+    def log(self, since=0):
+        """All that it logged, of all its lives; since as mark() gave it."""
+        with contextlib.suppress(FileNotFoundError):
+            with open(self.log_file, "rb") as file:
+                file.seek(since)
+                return file.read().decode(errors="replace")
+        return ""
+
+    def mark(self):
+        with contextlib.suppress(FileNotFoundError):
+            return os.stat(self.log_file).st_size
+        return 0
+
+    def logged(self, pattern, since=0, seconds=0):
+        """Lines that match, once there are some."""
+        return wait_for(seconds * SLOW, lambda: [
+            line for line in self.log(since).splitlines() if re.search(pattern, line)])
+
+
+class Charon(Logged):
     """One, in a namespace.
 
     kernel: "xfrm", "libipsec", or "espudp" for the plugin, whose settings are in plugin.
@@ -190,13 +222,10 @@ class Charon:
     """
 
     def __init__(self, ns, kernel="xfrm", plugin=None, settings=None, log=None, load=LOAD):
-        self.ns, self.kernel, self.child = ns, kernel, None
-        self.folder = forge.folder / f"charon.{ns}.{time.monotonic_ns()}"
-        self.run = self.folder / "run"
+        super().__init__(ns, "charon")
+        self.kernel = kernel
         self.swanctl_dir = self.folder / "swanctl"
-        self.log_file = self.folder / "log"
         self.socket = self.run / "charon.vici"
-        self.run.mkdir(parents=True)
         for part in "x509", "x509ca", "private":
             (self.swanctl_dir / part).mkdir(parents=True)
         kernels = "kernel-netlink" if kernel == "xfrm" else f"kernel-{kernel} kernel-netlink"
@@ -258,9 +287,6 @@ class Charon:
             return self.request("version")["daemon"] == "charon"
         return False
 
-    def alive(self):
-        return self.child is not None and self.child.poll() is None
-
     def stop(self, how=signal.SIGTERM, seconds=20):
         """Its status. SIGTERM makes it tell its peers; see kill()."""
         self.child.send_signal(how)
@@ -286,6 +312,15 @@ class Charon:
 
     def load(self):
         return self.swanctl("--load-all")
+
+    def tell(self, connections, secret):
+        """What load() would of connections and a pre-shared key, without swanctl: fast.
+
+        Lists must be lists.
+        """
+        for name, connection in connections.items():
+            self.request("load-conn", {name: connection})
+        self.request("load-shared", {"type": "IKE", "data": secret})
 
     # -------------------------------------------------------------------- vici
 
@@ -346,26 +381,6 @@ class Charon:
 
     def installed(self, name=None):
         return [child for child in self.children(name) if child["state"] == "INSTALLED"]
-
-    # --------------------------------------------------------------------- log
-
-    def log(self, since=0):
-        """All that it logged, of all its lives; since as mark() gave it."""
-        with contextlib.suppress(FileNotFoundError):
-            with open(self.log_file, "rb") as file:
-                file.seek(since)
-                return file.read().decode(errors="replace")
-        return ""
-
-    def mark(self):
-        with contextlib.suppress(FileNotFoundError):
-            return os.stat(self.log_file).st_size
-        return 0
-
-    def logged(self, pattern, since=0, seconds=0):
-        """Lines that match, once there are some."""
-        return wait_for(seconds * SLOW, lambda: [
-            line for line in self.log(since).splitlines() if re.search(pattern, line)])
 
 
 def start_all(charons, at_once=4):

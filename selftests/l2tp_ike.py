@@ -2,8 +2,11 @@
 """l2tp.py's scene with real IKE: charon at the clients (xfrm) and at the gateway."""
 
 import contextlib
+import hashlib
 import os
 import signal
+import socket
+import struct
 
 import forge
 import ike
@@ -13,6 +16,7 @@ from l2tp import GATEWAY, SLOW
 
 PSK = "sharedpsk"
 POOL = "10.254.0.0/24"
+NAT_D_RFC, NAT_D_DRAFT = 20, 130        # payloads: RFC 3947's, and of the drafts 00 to 03
 
 # What the L2TP/IPsec client of Windows 7, 8, 10 and 11 proposes, in this order
 # (as gateways' logs have it; MODP_2048 is RFC 3526's group 14). It is always IKEv1
@@ -87,22 +91,23 @@ class Client(l2tp.Client):
 
 
 class Site(l2tp.Site):
-    """ipsec: "espudp" or "xfrm", the gateway's. connection, child: more of its swanctl.conf."""
+    """ipsec: "espudp" or "xfrm", the gateway's. connection, child: more of its swanctl.conf,
+    connections: and other ones."""
 
     client = Client
 
-    def __init__(self, *args, ipsec="espudp", connection=None, child=None, gateway=None,
-                 client=None, **kwargs):
+    def __init__(self, *args, ipsec="espudp", connection=None, child=None,
+                 connections=None, gateway=None, client=None, **kwargs):
         super().__init__(*args, **kwargs)
         self.client_charon = client or {}
         if ipsec == "espudp":
             ike.install_plugin()
             gateway = {"plugin": {"pool": POOL}, **(gateway or {})}
         self.charon = ike.Charon("gw", kernel=ipsec, **(gateway or {}))
-        self.charon.configure(conn(
+        self.charon.configure({**conn(
             GATEWAY, "%any", GATEWAY_IKE,
             {"remote_ts": ["dynamic[udp]"], "esp_proposals": GATEWAY_ESP, **(child or {})},
-            **(connection or {})), ike.psk(PSK))
+            **(connection or {})), **(connections or {})}, ike.psk(PSK))
         for client in self.clients:
             client.configure()
 
@@ -121,14 +126,6 @@ class Site(l2tp.Site):
         return [f"--- {one.ns}\n{one.log()}{self.log(one.ns)}{self.pppd_log(one.ns)}"
                 for one in (self.charon, *(client.charon for client in self.clients))]
 
-    def client_of(self, sa):
-        """Whose IKE SA of the gateway's, by the NAT's mapping."""
-        ports = self.ports()
-        found = [client for client in self.clients
-                 if (l2tp.nat_address(client.nat), ports.get(client)) ==
-                 (sa["remote-host"], sa["remote-port"])]
-        return found[0] if found else None
-
     # ------------------------------------------------- the device, at the gateway
 
     def peers(self):
@@ -143,3 +140,66 @@ class Site(l2tp.Site):
                  if line.startswith("src ")]
         return lines + ([str(peer) for peer in self.peers()]
                         if self.charon.kernel == "espudp" else [])
+
+
+# ------------------------------------------------------------------------ NAT-D
+
+class Sniffer:
+    """IKE on the gateway's outside."""
+
+    def __init__(self):
+        with forge.netns("gw"):
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+        self.sock.setsockopt(socket.SOL_SOCKET, l2tp.SO_RCVBUFFORCE, 4 << 20)
+        self.sock.bind(("g0", 3))
+
+    def finish(self):
+        """((source, port), (destination, port), message) of each that is in clear."""
+        found = []
+        for data in forge.read_all(self.sock):
+            if data[:1] != b"\x45" or data[9] != socket.IPPROTO_UDP:
+                continue
+            sport, dport = struct.unpack("!HH", data[20:24])
+            message = data[28:]
+            if 500 in (sport, dport) and len(message) > 28 and not message[19] & 1:
+                found.append(((socket.inet_ntoa(data[12:16]), sport),
+                              (socket.inet_ntoa(data[16:20]), dport), message))
+        self.sock.close()
+        return found
+
+
+def nat_d(message):
+    """Its NAT-D payloads: (type, content)."""
+    found = []
+    kind, at = message[16], 28
+    while kind and at + 4 <= len(message):
+        following, size = message[at], struct.unpack("!H", message[at + 2:at + 4])[0]
+        if kind in (NAT_D_RFC, NAT_D_DRAFT):
+            found.append((kind, message[at + 4:at + size]))
+        kind, at = following, at + max(size, 4)
+    return found
+
+
+def nat_hash(message, addr, port):
+    """RFC 3947 section 3.2, with the hash that all here negotiate."""
+    return hashlib.sha1(message[:16] + socket.inet_aton(addr) + struct.pack("!H", port)).digest()
+
+
+def nat_hashes(messages):
+    """What is wrong with the hashes in messages of a Sniffer's, and the payload types of
+    those that the gateway sent, by destination.
+
+    RFC 3947 section 3.2: the first is of the other's address, then comes the own.
+    """
+    wrong, kinds = [], {}
+    for source, dest, message in messages:
+        found = nat_d(message)
+        hashes = [content for _, content in found]
+        if hashes and source == (GATEWAY, 500):
+            kinds.setdefault(dest, set()).update(kind for kind, _ in found)
+            if hashes != [nat_hash(message, *dest), nat_hash(message, *source)]:
+                wrong.append(f"to {dest}")
+        elif hashes and (hashes[0] != nat_hash(message, *dest) or
+                         nat_hash(message, *source) in hashes):
+            wrong.append(f"from {source}")
+    return wrong, kinds

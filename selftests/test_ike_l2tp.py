@@ -16,11 +16,8 @@ With FULL=1 there are more rekeys: 100 each way.
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 400
 
-import hashlib
 import json
 import re
-import socket
-import struct
 import sys
 import time
 
@@ -32,7 +29,6 @@ import l2tp_ike
 from forge import attempt, check, diag, equal, n, wait_for
 from l2tp import GATEWAY, SLOW
 
-NAT_D = 20, 130         # RFC 3947's, and the drafts' up to 03
 REKEYS = 100 if forge.FULL else 1
 DPD = 4 if SLOW == 1 else 20
 start = time.monotonic()
@@ -40,47 +36,6 @@ start = time.monotonic()
 
 def took(what):
     diag(f"{time.monotonic() - start:.0f} s: {what}")
-
-
-class Sniffer:
-    """IKE on the gateway's outside."""
-
-    def __init__(self):
-        with forge.netns("gw"):
-            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
-        self.sock.setsockopt(socket.SOL_SOCKET, l2tp.SO_RCVBUFFORCE, 4 << 20)
-        self.sock.bind(("g0", 3))
-
-    def finish(self):
-        """((source, port), (destination, port), message) of each that is in clear."""
-        found = []
-        for data in forge.read_all(self.sock):
-            if data[:1] != b"\x45" or data[9] != socket.IPPROTO_UDP:
-                continue
-            sport, dport = struct.unpack("!HH", data[20:24])
-            message = data[28:]
-            if 500 in (sport, dport) and len(message) > 28 and not message[19] & 1:
-                found.append(((socket.inet_ntoa(data[12:16]), sport),
-                              (socket.inet_ntoa(data[16:20]), dport), message))
-        self.sock.close()
-        return found
-
-
-def nat_d(message):
-    """Contents of its NAT-D payloads."""
-    found = []
-    kind, at = message[16], 28
-    while kind and at + 4 <= len(message):
-        following, size = message[at], struct.unpack("!H", message[at + 2:at + 4])[0]
-        if kind in NAT_D:
-            found.append(message[at + 4:at + size])
-        kind, at = following, at + max(size, 4)
-    return found
-
-
-def nat_hash(message, addr, port):
-    """RFC 3947 section 3.2, with the hash that all here negotiate."""
-    return hashlib.sha1(message[:16] + socket.inet_aton(addr) + struct.pack("!H", port)).digest()
 
 
 class Scene:
@@ -106,7 +61,8 @@ class Scene:
     def gateway_sa(self, client):
         """The gateway's newest IKE SA with a client."""
         found = [sa for sa in self.gw.sas() if sa["state"] == "ESTABLISHED" and
-                 (sa["remote-host"], sa["remote-port"]) == self.end_of(client)[1:]]
+                 (sa["remote-id"], sa["remote-host"]) ==
+                 (client.addr, l2tp.nat_address(client.nat))]
         return max(found, key=lambda sa: sa["uniqueid"], default=None)
 
     def newest(self, client):
@@ -138,7 +94,7 @@ class Scene:
         site = self.site
         site.capture()
         site.configure_all()
-        sniffer = Sniffer()
+        sniffer = l2tp_ike.Sniffer()
         site.start_charons()
         took("charons started")
         site.start()
@@ -161,20 +117,11 @@ class Scene:
         return up
 
     def natd(self, messages):
-        """RFC 3947 section 3.2: the other's address, then the own."""
-        wrong, seen = [], set()
-        for source, dest, message in messages:
-            hashes = nat_d(message)
-            if hashes and source == (GATEWAY, 500):
-                seen.add(dest)
-                if hashes != [nat_hash(message, *dest), nat_hash(message, *source)]:
-                    wrong.append(f"to {dest}")
-            elif hashes and (hashes[0] != nat_hash(message, *dest) or
-                             nat_hash(message, *source) in hashes):
-                wrong.append(f"from {source}")
+        wrong, kinds = l2tp_ike.nat_hashes(messages)
         equal("NAT-D: the gateway's hashes are of its own address and of the NAT's, those of "
               "clients of addresses that a NAT changed", wrong, [])
-        equal("such hashes went to each client", len(seen), len(self.clients))
+        equal("such hashes went to each client, in payloads of RFC 3947", list(kinds.values()),
+              [{l2tp_ike.NAT_D_RFC}] * len(self.clients))
         equal("each client knows: it is behind a NAT itself, the server is not",
               {client.name: (bool(client.charon.logged("local host is behind NAT")),
                              bool(client.charon.logged("remote host is behind NAT")))
@@ -270,8 +217,9 @@ class Scene:
             check(f"{client.name}'s mapping changes, espudp follows", wait_for(
                 10 * SLOW, lambda: client in self.site.ports() and self.end_of(client) != old and
                 self.end_of(client) in self.shown()), self.shown(), self.site.ports())
-            check("and charon", wait_for(10 * SLOW, lambda: self.gateway_sa(client)),
-                  self.gw.sas(), self.gw.log()[-3000:])
+            check("and charon", wait_for(
+                10 * SLOW, lambda: self.gateway_sa(client)["remote-port"] ==
+                self.end_of(client)[2]), self.gw.sas(), self.gw.log()[-3000:])
         pump = self.under_traffic("mapping change", event, but=[client])
         up, down = pump.lost(client)
         last = pump.sent["down", client.name] - 1
@@ -280,9 +228,7 @@ class Scene:
               client.sessions() == session, up, down, last)
 
     def gone(self, client, end):
-        return not [sa for sa in self.gw.sas()
-                    if (sa["remote-host"], sa["remote-port"]) == end[1:]] and \
-            end not in self.shown()
+        return not self.gateway_sa(client) and end not in self.shown()
 
     def dial(self, client):
         """Once more; it had PPP before."""
@@ -331,8 +277,7 @@ class Scene:
     def dead(self, client):
         """DPD, of one that does not come back before it is missed."""
         end = self.end_of(client)
-        live = {sa["uniqueid"] for sa in self.gw.sas()
-                if (sa["remote-host"], sa["remote-port"]) != end[1:]}
+        live = {self.gateway_sa(one)["uniqueid"] for one in self.clients if one is not client}
         mark = self.gw.mark()
         client.kill()
         check(f"{client.name} is dead: DPD finds it, its peer is gone",

@@ -53,3 +53,25 @@ apt_update()
 		say "apt-get update failed, going on with the lists there are"
 	fi
 }
+
+# apt_unpack FOLDER PACKAGE[=VERSION]... : download packages and unpack them
+# into FOLDER, without installing anything. A version that is gone means that
+# the lists are old: they are renewed for the next try.
+apt_unpack()
+{
+	local dir=$1 tmp deb
+
+	shift
+	tmp=$(mktemp -d "$CACHE/download.XXXXXX")
+	say "downloading $*"
+	if ! (cd "$tmp" && apt-get -qq -o APT::Sandbox::User=root download "$@" >&2); then
+		rm -rf "$tmp"
+		[ -z "${APT_RETRY-}" ] || return 1
+		apt_update now
+		APT_RETRY=1 exec "$0" ${name:+"$name"}
+	fi
+	for deb in "$tmp"/*.deb; do
+		dpkg -x "$deb" "$dir"
+	done
+	rm -rf "$tmp"
+}
