@@ -109,8 +109,8 @@ def logs():
     return [f"--- {one.ns}\n{one.log()[-6000:]}" for one in (a, b)]
 
 
-def peer_ids():
-    return [peer["id"] for peer in scene.peers("b") if peer.get("sa")]
+def spis():
+    return [peer["spi-in"] for peer in scene.peers("b") if peer.get("sa")]
 
 
 def sealed(what):
@@ -255,7 +255,7 @@ def device_gone(traffic):
 def crash(traffic):
     for setting in "keep", "flush":
         n("b", "espudp", "set", "espudp0", "on-socket-loss", setting)
-        old = peer_ids()
+        old = spis()
         b.kill()
         with netns("b"), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             try:
@@ -265,7 +265,7 @@ def crash(traffic):
                 why = error
         equal(f"{setting}: charon killed: its port is free at once", why, None)
         if setting == "keep":
-            equal("keep: its SAs are still there", peer_ids(), old)
+            equal("keep: its SAs are still there", spis(), old)
         else:
             equal("flush: its SAs are gone", wait_for(5, lambda: not scene.sas("b")), True,
                   scene.show("b"))
@@ -273,7 +273,7 @@ def crash(traffic):
         b.start()
         if setting == "keep":
             equal("keep: charon's start flushes what was left",
-                  [number for number in peer_ids() if number in old], [])
+                  [spi for spi in spis() if spi in old], [])
         returns(setting, traffic)
     check("and old SAs do not come back", scene.sas("b") == 2, scene.show("b"))
 
