@@ -298,6 +298,7 @@ class Scene:
         equal("nothing came out of PPP at somebody else's", site.wrong(), {})
         drops = forge.drops("gw")
         diag(drops, site.xfrm_errors())
+        equal("no clear-text L2TP was on the outside", site.clear(), [])
         self.gw.terminate(ike="l2tp", timeout=30)
         equal("the gateway deletes all: nothing is left there", wait_for(
             10 * SLOW, lambda: not site.left() and not self.gw.sas()) or
@@ -305,11 +306,12 @@ class Scene:
         equal("nor at the clients", [client.name for client in self.clients
                                      if not wait_for(5 * SLOW, lambda c=client: not c.charon.sas())],
               [])
-        equal("no clear-text L2TP was on the outside", site.clear(), [])
-        sock = l2tp.bound("nat1", l2tp.nat_address(1), 1701)
+        sock = l2tp.bound("nat1", l2tp.nat_address(1), 1702)
         sock.sendto(b"clear", (GATEWAY, 1701))
-        equal("where it would have been seen", wait_for(5 * SLOW, lambda: len(site.clear())), 1)
+        check("it would have been seen there", wait_for(5 * SLOW, lambda: [
+            line for line in site.clear() if f"{l2tp.nat_address(1)}.1702 >" in line]))
         sock.close()
+        equal("and of the gateway's there is none now, either", site.clear_of_gateway(), [])
         equal("charon ends as it should", self.gw.stop(), 0)
 
     def run(self):
