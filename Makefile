@@ -78,7 +78,7 @@ prepare: ## install the tools that tests need, unpack kernels into the cache
 
 demo: prepare tool helpers strongswan-plugin ## client, NAT and gateway: traffic through a tunnel, shown
 	$(call for_tests,6.12)
-	$(Q)selftests/vm/run --kernel 6.12 --timeout 240 -- selftests/demo.sh
+	$(Q)selftests/vm/run --kernel 6.12 --timeout 400 -- selftests/demo.sh
 
 check: prepare tool helpers strongswan-plugin ## all tests on 6.1 and 6.12 (KERNEL=, TESTS=, FULL=1, V=1)
 	$(call for_tests,6.1)

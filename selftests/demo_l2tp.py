@@ -1,15 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 """The second part of demo.sh: L2TP/IPsec clients with equal addresses, a cut of
-test_l2tp.py. Ends with 1 when something failed, and says what.
+test_ike_l2tp.py. Ends with 1 when something failed, and says what.
 """
 
+import re
 import sys
 import time
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 import forge
 import l2tp
+import l2tp_ike
 from forge import attempt, n, wait_for
 
 TTY = sys.stdout.isatty()
@@ -27,18 +29,8 @@ def wanted(what, good):
         print(f"THIS FAILED: {what}", flush=True)
 
 
-class Shown(l2tp.Gateway):
-    """Its first peer is made for all to see."""
-
-    def peer_new(self, client, port):
-        super().peer_new(client, port)
-        if client is self.clients[0]:
-            nat = l2tp.nat_address(client.nat)
-            print(f"{BLUE}gw# espudp set espudp0 pool 10.254.0.0/24\n"
-                  f"gw# espudp peer add espudp0 name {client.name} mode transport role responder \\\n"
-                  f"        local {l2tp.GATEWAY} remote {nat}:{port} nat-remote yes \\\n"
-                  f"        selector local {l2tp.GATEWAY} remote {nat} proto udp "
-                  f"local-port 1701 remote-port 1701{RESET}")
+def shown(command, text):
+    print(f"{BLUE}gw# {command}{RESET}\n{text.rstrip()}\n", flush=True)
 
 
 def lines(pcap, number, *filters):
@@ -64,20 +56,30 @@ def main():
    c21 192.168.1.11 ---+ nat2 203.0.113.12 --+              xl2tpd, pppd
    c22 192.168.1.12 ---+
 
-Each has the kernel's xfrm in transport mode, xl2tpd and pppd as Debian ships
-them, and L2TP's usual port, 1701. Once decrypted, those behind one NAT cannot be
-told apart by address and port. espudp has an address of its own for each:
+Each has strongSwan on the kernel's xfrm, xl2tpd and pppd as Debian ships them, and
+L2TP's usual port, 1701; c11 proposes what Windows does. Once decrypted, those
+behind one NAT cannot be told apart by address and port. espudp has an address of its
+own for each. At the gateway strongSwan drives it, with the plugin kernel-espudp:
 """)
-    site = Shown(per_nat=2)
-    clients = site.clients
+    site = l2tp_ike.Site(per_nat=2, gateway={"plugin": {"pool": l2tp_ike.POOL}})
+    clients, gw = site.clients, site.charon
     site.capture()
     site.configure_all()
+    shown("cat /etc/strongswan.d/charon/kernel-espudp.conf",
+          f"kernel-espudp {{\n    load = 100\n    pool = {l2tp_ike.POOL}\n}}")
+    shown("cat /etc/swanctl/swanctl.conf", gw.conf())
+    site.start_charons()
     site.start()
-    ports = site.mappings(clients)
-    for client in clients:
-        client.up(ports[client])
-    print(f"{BLUE}gw# ip route show dev espudp0{RESET}")
-    print(n("gw", "ip", "route", "show", "dev", "espudp0").rstrip())
+    begin = time.monotonic()
+    up = site.initiate()
+    wanted("all clients have IPsec", up)
+    if not up:
+        return
+    print(f"All clients ask at once. After {time.monotonic() - begin:.0f} seconds all have IPsec:")
+    shown("swanctl --list-sas", "\n".join(
+        line for line in gw.swanctl("--list-sas").splitlines()
+        if re.search("remote  *'|_CBC|^l2tp: |reqid", line)))
+    shown("ip route show table 220", n("gw", "ip", "route", "show", "table", "220"))
 
     say("8. All dial at the same moment.")
     wire, device = capture("g0", "wire"), capture("espudp0", "device")

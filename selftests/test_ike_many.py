@@ -29,13 +29,12 @@ from scene import took
 
 CLIENTS = 50 if forge.FULL else 8
 ROUNDS = 20
-SMALL = "random nonce openssl hmac kdf {kernel} socket-default vici"
 
 
 class Client(l2tp_ike.Client):
     def configure(self, **_):
         # 4 of the threads wait for something all the time
-        self.charon = ike.Charon(self.name, load=SMALL, settings={"threads": 5})
+        self.charon = ike.Charon(self.name, load=ike.SMALL, settings={"threads": 5})
 
     def tell(self):
         self.charon.tell(l2tp_ike.conn(

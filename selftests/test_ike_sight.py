@@ -317,7 +317,7 @@ def refused():
           os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 7)
     os.chmod(forge.folder, 0o755)
     done = n_attempt("b", "setpriv", "--reuid", "65534", "--clear-groups", "--bounding-set", "-all",
-                     "--inh-caps", "-all", "espudp", "monitor", "ike")
+                     "--inh-caps", "-all", "timeout", 20, "espudp", "monitor", "ike")
     check("nor by the tool, in words", done.returncode == 1 and "CAP_NET_ADMIN" in done.stderr,
           done.stderr)
 
