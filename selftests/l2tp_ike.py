@@ -132,6 +132,10 @@ class Site(l2tp.Site):
         return [f"--- {one.ns}\n{one.log()}{self.log(one.ns)}{self.pppd_log(one.ns)}"
                 for one in (self.charon, *(client.charon for client in self.clients))]
 
+    def clear_of_gateway(self):
+        """What the gateway sent. Clients without SAs say what they like, it is none of its."""
+        return [line for line in self.clear() if f" IP {GATEWAY}." in line]
+
     # ------------------------------------------------- the device, at the gateway
 
     def peers(self):
