@@ -270,6 +270,7 @@ static int put_ike(struct sk_buff *msg, const struct sk_buff *skb)
 void espudp_event_ike(struct espudp_dev *edev, struct net *net, const struct sk_buff *skb)
 {
 	struct event e = { .group = ESPUDP_NLGRP_IKE };
+	int err = 0;
 	u32 lost;
 
 	if (likely(!genl_has_listeners(&espudp_genl_family, net, ESPUDP_NLGRP_IKE))) {
@@ -286,6 +287,8 @@ void espudp_event_ike(struct espudp_dev *edev, struct net *net, const struct sk_
 	e.net = maybe_get_net(net);
 	if (!e.net || !event_start(&e, edev, ESPUDP_EVENT_TYPE_IKE, NULL))
 		return;
-	event_end(&e, put_ends(e.msg, skb) || put_ike(e.msg, skb) ||
-		      (lost && nla_put_u32(e.msg, ESPUDP_A_EVENT_LOST, lost)));
+	if (put_ends(e.msg, skb) || put_ike(e.msg, skb) ||
+	    (lost && nla_put_u32(e.msg, ESPUDP_A_EVENT_LOST, lost)))
+		err = -EMSGSIZE;
+	event_end(&e, err);
 }
