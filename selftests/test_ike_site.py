@@ -68,7 +68,7 @@ class Scene:
     def charon(self, ns, kernel, **child):
         other = "b" if ns == "a" else "a"
         charon = ike.Charon(ns, kernel=kernel, settings={
-            "retransmit_tries": 2, "retransmit_timeout": 2, "retransmit_base": 1,
+            "retransmit_tries": 2, "retransmit_timeout": 4, "retransmit_base": 1,
             "delete_rekeyed_delay": 2})
         local, remote = child.get("nets", NETS)[ns], child.get("nets", NETS)[other]
         charon.configure({"site": {
