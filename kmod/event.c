@@ -271,6 +271,7 @@ void espudp_event_ike(struct espudp_dev *edev, struct net *net, const struct sk_
 {
 	struct event e = { .group = ESPUDP_NLGRP_IKE };
 	u32 lost;
+	int err;
 
 	if (likely(!genl_has_listeners(&espudp_genl_family, net, ESPUDP_NLGRP_IKE))) {
 		/* Who listens next did not miss these. */
@@ -286,6 +287,10 @@ void espudp_event_ike(struct espudp_dev *edev, struct net *net, const struct sk_
 	e.net = maybe_get_net(net);
 	if (!e.net || !event_start(&e, edev, ESPUDP_EVENT_TYPE_IKE, NULL))
 		return;
-	event_end(&e, put_ends(e.msg, skb) || put_ike(e.msg, skb) ||
-		      (lost && nla_put_u32(e.msg, ESPUDP_A_EVENT_LOST, lost)));
+	err = put_ends(e.msg, skb);
+	if (!err)
+		err = put_ike(e.msg, skb);
+	if (!err && lost)
+		err = nla_put_u32(e.msg, ESPUDP_A_EVENT_LOST, lost);
+	event_end(&e, err);
 }

@@ -270,7 +270,15 @@ def crash(traffic):
             equal("flush: its SAs are gone", wait_for(5, lambda: not scene.sas("b")), True,
                   scene.show("b"))
         sealed(setting)
+        # a charon that has no connections yet refuses for good
+        n("b", "nft", "-f", "-", stdin="""table inet starting {
+            chain in {
+                type filter hook input priority 0
+                udp dport { 500, 4500 } drop
+            }
+        }""")
         b.start()
+        n("b", "nft", "delete", "table", "inet", "starting")
         if setting == "keep":
             equal("keep: charon's start flushes what was left",
                   [spi for spi in spis() if spi in old], [])

@@ -68,12 +68,14 @@ class Scene:
     def charon(self, ns, kernel, **child):
         other = "b" if ns == "a" else "a"
         charon = ike.Charon(ns, kernel=kernel, settings={
-            "retransmit_tries": 2, "retransmit_timeout": 2, "retransmit_base": 1,
+            "retransmit_tries": 2, "retransmit_timeout": 4, "retransmit_base": 1,
             "delete_rekeyed_delay": 2})
         local, remote = child.get("nets", NETS)[ns], child.get("nets", NETS)[other]
         charon.configure({"site": {
             "version": 2, "local_addrs": OUTER[ns], "remote_addrs": OUTER[other],
-            "encap": True, "proposals": "aes256-sha256-modp2048", "dpd_delay": DPD,
+            "encap": True, "proposals": "aes256-sha256-modp2048",
+            # b's would keep a from asking
+            "dpd_delay": DPD if ns == "a" else 0,
             "local": {"auth": "psk", "id": f"{ns}.example"},
             "remote": {"auth": "psk", "id": f"{other}.example"},
             "children": {"net": {

@@ -166,7 +166,7 @@ def topology(names):
 def gateway():
     gw = ike.Charon(
         "gw", kernel=KERNEL, plugin={},
-        settings={"retransmit_tries": 3, "retransmit_timeout": 2 * min(SLOW, 4),
+        settings={"retransmit_tries": 3, "retransmit_timeout": 4 * min(SLOW, 4),
                   "retransmit_base": 1, "delete_rekeyed_delay": 2 * min(SLOW, 4)})
     both = {"version": 2, "unique": "replace", "dpd_delay": DPD * min(SLOW, 4),
             "proposals": ["aes256-sha256-modp2048", "aes256-sha256-ecp256"]}

@@ -58,6 +58,11 @@ one_by_one()
 	echo $got
 }
 
+larval_is()
+{
+	[ "$(counter b rx-spi-larval)" = "$1" ]
+}
+
 arrived()
 {
 	[ "$(pump_lines "$1")" -ge "$2" ]
@@ -189,7 +194,7 @@ larval=$(counter b rx-spi-larval)
 tun_sa a 1 out "$spi"
 check "packets that come for it are not accepted" is "$(burst a $L4 b $R4 3)" 0
 check "and have, after a while, a reason of their own" \
-	wait_for 10 eval '[ "$(counter b rx-spi-larval)" = $((larval + 3)) ]'
+	wait_for 10 larval_is $((larval + 3))
 id=$(n b espudp peer add espudp0 name other)
 check "another peer cannot have it" not tun_sa b "$id" in "$spi"
 check "it is completed with keys" tun_sa b 1 in "$spi"

@@ -4,6 +4,7 @@
 
 #include "key.h"
 #include "objects.h"
+#include "util.h"
 
 struct conf_sa {
 	struct sa sa;
