@@ -151,9 +151,14 @@ def run():
     site.far.whack("--asynchronous", "--rekey-ike", "--name", "site")
     check("and its IKE SA", wait_for(20 * SLOW, lambda: {
         sa["uniqueid"] for sa in gw.sas("site")} - ids), gw.log()[-3000:])
+    # pluto 4.10 loses its answer when an exchange of its own is under way
+    check("with what was before deleted", wait_for(20 * SLOW, lambda: len(
+        gw.sas("site")) == len(gw.installed("site")) == 1), gw.log()[-3000:])
     rekeyed("and the gateway the CHILD_SA", traffic, gw, site.far, lambda: gw.rekey(child="site"))
     traffic.stop()
-    equal("no packet was lost", traffic.lost(), {})
+    lost = traffic.lost()
+    check("no packet was lost", not lost, lost, forge.drops("gw"), gw.log()[-9000:],
+          site.far.log()[-9000:])
     took("rekeyed, site to site")
 
     # pluto does not rekey IKEv1's when told to; as responder it is ready in time, or not
