@@ -308,7 +308,8 @@ def main():
         datagrams.one()
     total = sum(requests.counts.values())
     check(f"{total} fuzzed requests: each has its answer", total and not silent)
-    forge.diag(f"{time.monotonic() - start:.0f} s", requests.counts, requests.errors, f"{len(requests.messages)} different messages")
+    forge.diag(f"{time.monotonic() - start:.0f} s", requests.counts, requests.errors,
+               f"{len(requests.messages)} different messages")
     check("each kind of request was accepted or refused in several ways",
           len(requests.errors) >= 5 and requests.errors.get("accepted", 0) > 20, requests.errors)
     check("no request had an internal error for an answer",

@@ -302,9 +302,9 @@ class Scene:
         equal("the gateway deletes all: nothing is left there", wait_for(
             10 * SLOW, lambda: not site.left() and not self.gw.sas()) or
               (site.left(), self.gw.sas()), True)
-        equal("nor at the clients", [client.name for client in self.clients
-                                     if not wait_for(5 * SLOW, lambda c=client: not c.charon.sas())],
-              [])
+        equal("nor at the clients", [
+            client.name for client in self.clients
+            if not wait_for(5 * SLOW, lambda c=client: not c.charon.sas())], [])
         sock = l2tp.bound("nat1", l2tp.nat_address(1), 1702)
         sock.sendto(b"clear", (GATEWAY, 1701))
         check("it would have been seen there", wait_for(5 * SLOW, lambda: [

@@ -61,8 +61,9 @@ ODD = {
 }
 PLAIN = {ns: {"encap": False, "local_addrs": f"2001:db8:2::{1 + i}",
               "remote_addrs": f"2001:db8:2::{2 - i}"} for i, ns in enumerate("ab")}
-SAID = {"ah": "AH not supported", "beet": "BEET mode not supported", "blowfish": "BLOWFISH_CBC not supported",
-        "opaque": "opaque ports", "ipcomp": "IPComp not supported",
+SAID = {"ah": "AH not supported", "beet": "BEET mode not supported",
+        "blowfish": "BLOWFISH_CBC not supported", "opaque": "opaque ports",
+        "ipcomp": "IPComp not supported",
         "plain": "without UDP encapsulation: set `encap = yes' in connection plain"}
 
 
@@ -97,7 +98,8 @@ def charon(ns, **kwargs):
     """At b with the plugin, at a without."""
     return ike.Charon(ns, kernel="espudp" if ns == "b" else "xfrm", settings={
         "retransmit_tries": 2, "retransmit_timeout": 2 * min(SLOW, 4), "retransmit_base": 1,
-        "delete_rekeyed_delay": 3 * min(SLOW, 4), "send_vendor_id": True, **kwargs.pop("settings", {})}, **kwargs)
+        "delete_rekeyed_delay": 3 * min(SLOW, 4), "send_vendor_id": True,
+        **kwargs.pop("settings", {})}, **kwargs)
 
 
 def traffic_of():

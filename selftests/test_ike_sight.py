@@ -31,8 +31,8 @@ RATE = 100
 SECRET = b"SECRETsecret"
 
 
-def ike(version=0x10, exchange=2, flags=0, ident=0, payload=SECRET * 4, initiator=0x1122334455667788,
-        responder=0x99aabbccddeeff00):
+def ike(version=0x10, exchange=2, flags=0, ident=0, payload=SECRET * 4,
+        initiator=0x1122334455667788, responder=0x99aabbccddeeff00):
     return struct.pack("!QQBBBBII", initiator, responder, 0x21, version, exchange, flags, ident,
                        28 + len(payload)) + payload
 

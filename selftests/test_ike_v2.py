@@ -413,8 +413,8 @@ try:
           *logs())
     rekey(traffic)
     traffic.stop()
-    equal(f"through all rekeys no packet of {traffic.sent()} was lost", traffic.lost(), {}, forge.drops("gw"),
-          scene.xfrm_errors(*(client.name for client in clients)))
+    equal(f"through all rekeys no packet of {traffic.sent()} was lost", traffic.lost(), {},
+          forge.drops("gw"), scene.xfrm_errors(*(client.name for client in clients)))
     equal("nor came twice", traffic.twice(), {})
     took("rekeyed")
     traffic = scene.Traffic(everybody)

@@ -25,7 +25,8 @@ from forge import Esp, check, equal, n, netns, run
 from genl import attr
 
 DEBUGFS = Path("/sys/kernel/debug")
-VOLATILE = {"ifindex", "stats", "age", "last-used", "last-rx", "last-tx", "unknown-spi", "packets", "bytes"}
+VOLATILE = {"ifindex", "stats", "age", "last-used", "last-rx", "last-tx", "unknown-spi", "packets",
+            "bytes"}
 
 
 def prepare():
