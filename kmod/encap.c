@@ -85,6 +85,7 @@ static int encap_gso(struct espudp_sock *es, struct sock *sk, struct sk_buff *sk
 {
 	bool v4 = ip_hdr(skb)->version == 4;
 	struct sk_buff *segs, *next;
+	__be32 _marker, *marker;
 
 	__skb_push(skb, -skb_mac_offset(skb));
 	segs = udp_rcv_segment(sk, skb, v4);
@@ -92,8 +93,8 @@ static int encap_gso(struct espudp_sock *es, struct sock *sk, struct sk_buff *sk
 		skb_mark_not_on_list(skb);
 		__skb_pull(skb, skb_transport_offset(skb));
 		skb->ip_summed = CHECKSUM_UNNECESSARY;
-		if (*(__be32 *)(skb->data + sizeof(struct udphdr)) ||
-		    skb->len < sizeof(struct udphdr) + 4) {
+		marker = skb_header_pointer(skb, sizeof(struct udphdr), sizeof(_marker), &_marker);
+		if (!marker || *marker) {
 			encap_one(es, skb);
 			continue;
 		}
