@@ -117,8 +117,6 @@ void espudp_hold_release(struct espudp_dev *edev, __be32 spi)
 	struct sk_buff *skb, *next;
 	struct sk_buff_head ours;
 
-	if (skb_queue_empty(&edev->held))
-		return;
 	__skb_queue_head_init(&ours);
 	local_bh_disable();
 	spin_lock(&edev->held.lock);
