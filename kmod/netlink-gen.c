@@ -10,6 +10,11 @@
 
 #include <uapi/linux/espudp.h>
 
+/* Integer value ranges */
+static const struct netlink_range_validation espudp_a_sa_standby_range = {
+	.max	= 60000ULL,
+};
+
 /* Common nested types */
 const struct nla_policy espudp_dev_nl_policy[ESPUDP_A_DEV_POOL + 1] = {
 	[ESPUDP_A_DEV_PORT] = { .type = NLA_U16, },
@@ -81,7 +86,7 @@ const struct nla_policy espudp_reserve_nl_policy[ESPUDP_A_RESERVE_SPI + 1] = {
 	[ESPUDP_A_RESERVE_SPI] = { .type = NLA_U32, },
 };
 
-const struct nla_policy espudp_sa_nl_policy[ESPUDP_A_SA_OA_REMOTE + 1] = {
+const struct nla_policy espudp_sa_nl_policy[ESPUDP_A_SA_STANDBY + 1] = {
 	[ESPUDP_A_SA_SPI] = { .type = NLA_U32, },
 	[ESPUDP_A_SA_DIR] = NLA_POLICY_MAX(NLA_U8, 1),
 	[ESPUDP_A_SA_PEER] = { .type = NLA_U32, },
@@ -110,6 +115,7 @@ const struct nla_policy espudp_sa_nl_policy[ESPUDP_A_SA_OA_REMOTE + 1] = {
 	[ESPUDP_A_SA_DRIVER] = { .type = NLA_NUL_STRING, },
 	[ESPUDP_A_SA_OA_LOCAL] = { .type = NLA_BINARY, },
 	[ESPUDP_A_SA_OA_REMOTE] = { .type = NLA_BINARY, },
+	[ESPUDP_A_SA_STANDBY] = NLA_POLICY_FULL_RANGE(NLA_U32, &espudp_a_sa_standby_range),
 };
 
 const struct nla_policy espudp_selector_nl_policy[ESPUDP_A_SELECTOR_PRIORITY + 1] = {

@@ -17,7 +17,7 @@ extern const struct nla_policy espudp_drop_count_nl_policy[ESPUDP_A_DROP_COUNT +
 extern const struct nla_policy espudp_peer_nl_policy[ESPUDP_A_PEER_IKE + 1];
 extern const struct nla_policy espudp_pool_nl_policy[ESPUDP_A_POOL_USED + 1];
 extern const struct nla_policy espudp_reserve_nl_policy[ESPUDP_A_RESERVE_SPI + 1];
-extern const struct nla_policy espudp_sa_nl_policy[ESPUDP_A_SA_OA_REMOTE + 1];
+extern const struct nla_policy espudp_sa_nl_policy[ESPUDP_A_SA_STANDBY + 1];
 extern const struct nla_policy espudp_selector_nl_policy[ESPUDP_A_SELECTOR_PRIORITY + 1];
 extern const struct nla_policy espudp_socket_nl_policy[ESPUDP_A_SOCKET_IPV6 + 1];
 extern const struct nla_policy espudp_stats_nl_policy[ESPUDP_A_STATS_DROP + 1];

@@ -95,7 +95,7 @@ static int put_spis(struct sk_buff *msg, const struct espudp_peer *peer)
 			return -EMSGSIZE;
 		break;
 	}
-	sa = rcu_dereference_protected(peer->out, lockdep_is_held(&peer->edev->lock));
+	sa = rcu_dereference_check(peer->out, lockdep_is_held(&peer->edev->lock));
 	return sa ? nla_put_u32(msg, ESPUDP_A_PEER_SPI_OUT, be32_to_cpu(sa->spi)) : 0;
 }
 
@@ -255,8 +255,11 @@ static int put_use(struct sk_buff *msg, const struct espudp_sa *sa)
 {
 	const struct espudp_aead *aead = &sa->aead;
 	bool in = sa->dir == ESPUDP_DIR_IN;
-	unsigned long last = READ_ONCE(sa->last_used);
+	unsigned long last = READ_ONCE(sa->last_used), ready = sa->ready;
+	u32 standby = READ_ONCE(sa->life.standby);
 
+	if (standby)	/* what is left of it */
+		standby = time_before(jiffies, ready) ? jiffies_to_msecs(ready - jiffies) : 0;
 	if (nla_put_string(msg, ESPUDP_A_SA_ENC, aead->enc) ||
 	    (aead->auth && nla_put_string(msg, ESPUDP_A_SA_AUTH, aead->auth)) ||
 	    nla_put_string(msg, ESPUDP_A_SA_DRIVER, crypto_aead_driver_name(aead->tfm)) ||
@@ -268,6 +271,7 @@ static int put_use(struct sk_buff *msg, const struct espudp_sa *sa)
 	    put_u64(msg, ESPUDP_A_SA_PACKETS, espudp_sa_packets(sa)) ||
 	    put_u64(msg, ESPUDP_A_SA_BYTES, atomic64_read(&sa->bytes)) ||
 	    put_oa(msg, sa) ||
+	    (standby && nla_put_u32(msg, ESPUDP_A_SA_STANDBY, standby)) ||
 	    (last && put_u64(msg, ESPUDP_A_SA_LAST_USED, espudp_stats_ms_since(last))))
 		return -EMSGSIZE;
 	return espudp_stats_put(msg, ESPUDP_A_SA_STATS, sa->stats);

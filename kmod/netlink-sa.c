@@ -29,7 +29,7 @@
 }
 
 static const struct espudp_netlink_nest new_nest =
-	SA_NEST(BIT_ULL(ESPUDP_A_SA_OA_REMOTE + 1) - 1 - SA_READONLY);
+	SA_NEST(BIT_ULL(ESPUDP_A_SA_STANDBY + 1) - 1 - SA_READONLY);
 static const struct espudp_netlink_nest set_nest = SA_NEST(SA_ID | SA_LIFETIMES);
 static const struct espudp_netlink_nest id_nest = SA_NEST(SA_ID);
 
@@ -264,6 +264,17 @@ static int get_oa(const struct espudp_peer *peer, struct nlattr **tb, struct esp
 	return err;
 }
 
+static int get_standby(struct nlattr **tb, u32 *standby, struct netlink_ext_ack *extack)
+{
+	const struct nlattr *attr = tb[ESPUDP_A_SA_STANDBY];
+
+	if (attr && nla_get_u8(tb[ESPUDP_A_SA_DIR]) == ESPUDP_DIR_IN)
+		return espudp_netlink_refuse(extack, attr, -EINVAL,
+					     "only an outbound SA can stand by");
+	*standby = get_u32(attr, 0);
+	return 0;
+}
+
 /* What the installation refused, as far as it can be told. */
 static void blame(struct nlattr **tb, int err, struct netlink_ext_ack *extack)
 {
@@ -307,6 +318,8 @@ static int sa_new(struct espudp_dev *edev, struct genl_info *info)
 		err = check_replay(edev, tb, extack);
 	if (!err)
 		err = get_oa(peer, tb, &oa, extack);
+	if (!err)
+		err = get_standby(tb, &life.standby, extack);
 	moves = tb[ESPUDP_A_SA_REMOTE] || tb[ESPUDP_A_SA_REMOTE_PORT];
 	if (!err && moves)
 		err = espudp_netlink_get_endpoint(peer, &ep, NULL, tb[ESPUDP_A_SA_REMOTE],

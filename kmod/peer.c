@@ -410,29 +410,41 @@ void espudp_peer_roam(struct espudp_peer *peer, struct espudp_sa *sa,
  * espudp_peer_usable_out() - the newest outbound SA that is usable now
  * @peer: peer
  *
- * For packets that find @peer->out expired before it has been replaced.
+ * One that stands by only if there is no other. For packets that find @peer->out expired before it has been replaced.
  *
  * Context: RCU read side, or the device's lock.
  * Return: SA or NULL.
  */
 struct espudp_sa *espudp_peer_usable_out(const struct espudp_peer *peer)
 {
-	struct espudp_sa *sa;
+	struct espudp_sa *sa, *standby = NULL;
 
-	list_for_each_entry_rcu(sa, &peer->sas, list, lockdep_is_held(&peer->edev->lock))
-		if (sa->dir == ESPUDP_DIR_OUT && espudp_sa_usable(sa))
+	list_for_each_entry_rcu(sa, &peer->sas, list, lockdep_is_held(&peer->edev->lock)) {
+		if (sa->dir != ESPUDP_DIR_OUT || !espudp_sa_usable(sa))
+			continue;
+		if (!READ_ONCE(sa->life.standby))
 			return sa;
-	return NULL;
+		standby = standby ?: sa;
+	}
+	return standby;
 }
 
 /**
  * espudp_peer_pick_out() - choose the outbound SA: the newest usable one
- * @peer: peer, its device locked
+ * @peer: peer
+ *
+ * Called after each change of the list, so that what is chosen last has seen
+ * them all.
+ *
+ * Context: process, the device locked; or softirq, an SA's timer.
  */
 void espudp_peer_pick_out(struct espudp_peer *peer)
 {
-	lockdep_assert_held(&peer->edev->lock);
+	spin_lock_bh(&peer->lock);
+	rcu_read_lock();
 	rcu_assign_pointer(peer->out, espudp_peer_usable_out(peer));
+	rcu_read_unlock();
+	spin_unlock_bh(&peer->lock);
 }
 
 /**

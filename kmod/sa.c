@@ -143,6 +143,7 @@ static void sa_timer(struct timer_list *t)
 	u64 age = ktime_get_boottime_seconds() - sa->installed;
 	u64 soft = READ_ONCE(sa->life.soft_seconds);
 	u64 hard = READ_ONCE(sa->life.hard_seconds);
+	unsigned long wait;
 	u64 next = 3600;
 
 	if (hard && age >= hard) {
@@ -156,12 +157,19 @@ static void sa_timer(struct timer_list *t)
 		sa_soften(sa, ESPUDP_EXPIRE_CAUSE_SECONDS);
 	else if (soft)
 		next = min(next, soft - age);
-	mod_timer(&sa->timer, jiffies + next * HZ);
+	wait = next * HZ;
+	if (sa->life.standby && time_after_eq(jiffies, sa->ready)) {
+		WRITE_ONCE(sa->life.standby, 0);
+		espudp_peer_pick_out(sa->peer);
+	} else if (sa->life.standby) {
+		wait = min(wait, sa->ready - jiffies);
+	}
+	mod_timer(&sa->timer, jiffies + wait);
 }
 
 static void sa_arm(struct espudp_sa *sa)
 {
-	if (sa->life.soft_seconds || sa->life.hard_seconds)
+	if (sa->life.soft_seconds || sa->life.hard_seconds || sa->life.standby)
 		mod_timer(&sa->timer, jiffies + 1);
 }
 
@@ -315,7 +323,7 @@ static void default_oa(struct espudp_peer *peer, struct espudp_oa *oa)
  * @params: algorithm and keys
  * @window: replay window, packets
  * @seq: last sequence number sent, or highest received
- * @life: lifetimes
+ * @life: lifetimes, and when it comes into use
  * @ep: outer addresses that come into force with the SA, or NULL
  * @oa: what is known of the addresses that checksums are over
  * @extack: told why not
@@ -360,6 +368,7 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 	sa->spi = cpu_to_be32(spi);
 	sa->state = ESPUDP_SA_STATE_VALID;
 	sa->life = *life;
+	sa->ready = jiffies + msecs_to_jiffies(life->standby);
 	atomic64_set(&sa->seq, seq);
 	sa->seq_start = seq;
 	get_random_bytes(&sa->iv_mask, sizeof(sa->iv_mask));
@@ -409,7 +418,7 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 /**
  * espudp_sa_set_lifetime() - change lifetimes
  * @sa: SA, its device locked
- * @life: all six, counted from installation
+ * @life: all six limits, counted from installation
  */
 void espudp_sa_set_lifetime(struct espudp_sa *sa, const struct espudp_lifetime *life)
 {

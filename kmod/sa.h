@@ -16,6 +16,7 @@ struct espudp_lifetime {
 	u64 soft_seconds, hard_seconds;
 	u64 soft_packets, hard_packets;
 	u64 soft_bytes, hard_bytes;
+	u32 standby;		/* outbound, milliseconds: while an older SA is usable */
 };
 
 /**
@@ -27,6 +28,7 @@ struct espudp_lifetime {
  * @oa: addresses that the peer's checksums are over, transport mode
  * @packets: counted towards lifetimes (inbound; outbound it follows from @seq)
  * @bytes: inner octets, added once a batch
+ * @ready: jiffies when @life.standby is over, which then is 0
  * @gen: order of installation within the device
  * @list: in the peer's or the device's list; device's lock
  *
@@ -52,6 +54,7 @@ struct espudp_sa {
 	atomic64_t bytes;
 	unsigned long last_used;
 	struct espudp_lifetime life;
+	unsigned long ready;
 	atomic_t fail_replay, fail_auth;
 	struct espudp_stats __percpu *stats;
 

@@ -36,7 +36,8 @@ SETTABLE = {
     "SA": {"SPI": 4, "DIR": (1, 1), "PEER": 4, "ENC": "str", "AUTH": "str", "ICV_BITS": 2,
            "ESN": 0, "REPLAY_WINDOW": (4, 8192), "SEQ": 8, "REMOTE": "addr", "REMOTE_PORT": 2,
            "SOFT_SECONDS": 8, "HARD_SECONDS": 8, "SOFT_PACKETS": 8, "HARD_PACKETS": 8,
-           "SOFT_BYTES": 8, "HARD_BYTES": 8, "OA_LOCAL": "addr", "OA_REMOTE": "addr"},
+           "SOFT_BYTES": 8, "HARD_BYTES": 8, "OA_LOCAL": "addr", "OA_REMOTE": "addr",
+           "STANDBY": (4, 60000)},
     "RESERVE": {"PEER": 4, "SPI_MIN": 4, "SPI_MAX": 4, "TIMEOUT": 4},
 }
 READONLY = {
@@ -341,6 +342,9 @@ def test_sa(nl):
     bad = num("SA_REPLAY_WINDOW", 64, 4)
     run.bad("outbound window", "SA_NEW", [dev(), sa(0x1000, bad, direction=1)], errno.EINVAL,
             "inbound", bad)
+    bad = num("SA_STANDBY", 5, 4)
+    run.bad("inbound standby", "SA_NEW", [dev(), sa(0x1000, bad)], errno.EINVAL,
+            "outbound", bad)
     bad = num("SA_SEQ", 1 << 32, 8)
     run.bad("long number without ESN", "SA_NEW", [dev(), sa(0x1000, bad)], errno.EINVAL,
             "32 bits", bad)

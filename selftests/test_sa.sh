@@ -134,6 +134,22 @@ check "the older one is not" is "$(used a out $right)" "$before"
 n a espudp sa del espudp0 out 1 spi 0x1101
 check "when it is deleted the older one is used again" is "$(burst a $L4 b $R4 10)" 10
 check "the old inbound SA was accepted all the time" is "$(used b in $right)" $((before + 10))
+
+out_is()
+{
+	is "$(peer_get a 1 '.["spi-out"]')" $(($1))
+}
+
+tun_sa a 1 out 0x1101 standby 60000
+check "while one stands by, packets arrive" is "$(burst a $L4 b $R4 5)" 5
+check "over the older one" is "$(used a out 0x1101)$(out_is $right && echo older)" 0older
+n a espudp sa del espudp0 out 1 spi 0x1101
+tun_sa a 1 out 0x1101 standby 1500 seq 1000
+check "how long it will is told" [ "$(sa_get a out 0x1101 .standby)" -gt 0 ]
+check "after that time it is the one in use" wait_for 5 out_is 0x1101
+check "packets arrive over it" is "$(burst a $L4 b $R4 5) $(used a out 0x1101)" "5 5"
+check "and nothing is told any more" is "$(sa_get a out 0x1101 .standby)" null
+n a espudp sa del espudp0 out 1 spi 0x1101
 n b espudp sa del espudp0 in spi $right
 unknown=$(counter b rx-spi-unknown)
 check "an inbound SA that was deleted is not accepted" is "$(burst a $L4 b $R4 5)" 0
@@ -145,6 +161,13 @@ check "the record of unknown SPIs has SPI, sender and number" is "$(dev_get b \
 n a espudp flush espudp0 sas
 n b espudp flush espudp0 sas
 check "flush deletes all SAs and no peer" is "$(dev_get a '"\(.sas) \(.peers)"')" "0 1"
+tun_sa a 1 out 0x1101 standby 60000
+check "one that stands by is used if there is no other" out_is 0x1101
+tun_sa a 1 out 0x1102
+check "not if there is" out_is 0x1102
+n a espudp sa del espudp0 out 1 spi 0x1102
+check "and when that one is gone" out_is 0x1101
+n a espudp flush espudp0 sas
 
 ##
 # Counters: what was sent is what is shown, for device, peer and SA

@@ -59,7 +59,7 @@ static const struct command commands[] = {
 	  "espudp sa add DEV PEER in|out spi N enc ALG key-file FILE\n"
 	  "  [auth ALG auth-key-file FILE] [icv BITS] [esn] [replay-window N]\n"
 	  "  [seq N] [remote ADDR:PORT] [oa-local ADDR oa-remote ADDR]\n"
-	  "  [LIFETIMES]\n"
+	  "  [standby MS] [LIFETIMES]\n"
 	  "espudp sa set DEV in spi N LIFETIMES\n"
 	  "espudp sa set DEV out PEER spi N LIFETIMES\n"
 	  "espudp sa del DEV in spi N\n"

@@ -280,6 +280,7 @@ static const char *const sa_attr_names[] = {
 	"driver",
 	"oa-local",
 	"oa-remote",
+	"standby",
 };
 
 static const char *const reserve_attr_names[] = {

@@ -124,6 +124,7 @@ struct sa {
 	struct addr remote;
 	uint16_t remote_port;
 	struct addr oa_local, oa_remote;
+	uint32_t standby;
 	uint64_t soft_seconds, hard_seconds;
 	uint64_t soft_packets, hard_packets;
 	uint64_t soft_bytes, hard_bytes;

@@ -355,6 +355,8 @@ void print_sa(const struct sa *sa, const struct list *peers)
 		     format_addr(&sa->oa_local), format_addr(&sa->oa_remote));
 	if (HAS(sa, ESPUDP_A_SA_REPLAY_WINDOW) && sa->dir == ESPUDP_DIR_IN)
 		ITEM("  ", "replay window", "%u", sa->replay_window);
+	if (sa->standby)
+		ITEM("  ", "standby", "%u ms more", sa->standby);
 	ITEM("  ", "age", "%s", format_seconds(sa->age));
 	print_limit("lifetime", sa->soft_seconds, sa->hard_seconds,
 		    format_seconds);

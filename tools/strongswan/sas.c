@@ -8,6 +8,9 @@
 
 #define REPLAY_WINDOW_MAX 8192
 
+/* Milliseconds until IKEv1's responder surely has dealt with the last message. */
+#define STANDBY 3000
+
 static u_int sa_hash(const void *key)
 {
 	const sa_t *sa = key;
@@ -136,6 +139,13 @@ static struct sa sa_name(const sa_t *entry)
 	return sa;
 }
 
+static bool ikev1(void)
+{
+	ike_sa_t *ike_sa = charon->bus->get_sa(charon->bus);
+
+	return ike_sa && ike_sa->get_version(ike_sa) == IKEV1;
+}
+
 /* All of @sa but what names it; the keys are the caller's. */
 static bool fill_sa(espudp_t *this, struct sa *sa, kernel_ipsec_add_sa_t *data,
 		    struct key *enc, struct key *auth)
@@ -167,6 +177,9 @@ static bool fill_sa(espudp_t *this, struct sa *sa, kernel_ipsec_add_sa_t *data,
 			min(max(data->replay_window, this->replay_window),
 			    REPLAY_WINDOW_MAX);
 		SET(sa, ESPUDP_A_SA_REPLAY_WINDOW);
+	} else if (data->initiator && ikev1()) {
+		sa->standby = STANDBY;
+		SET(sa, ESPUDP_A_SA_STANDBY);
 	}
 	set_lifetime(sa, data->lifetime);
 	return TRUE;
