@@ -39,6 +39,29 @@ sa_t *sas_find(espudp_t *this, uint32_t spi, host_t *dst)
 	return this->sas->get(this->sas, &key);
 }
 
+/* Is that place in the table an SA's other than @sa? */
+static bool taken(espudp_t *this, uint32_t spi, host_t *dst, bool inbound,
+		  const sa_t *sa)
+{
+	sa_t key = { .spi = spi, .dst = dst, .inbound = inbound };
+	sa_t *found = this->sas->get(this->sas, &key);
+
+	if (!found || !found->peer || found == sa)
+		return FALSE;
+	DBG1(DBG_KNL, "espudp: peer %s has an SA 0x%08x to %#H already",
+	     found->peer->spec.name, ntohl(spi), dst);
+	return TRUE;
+}
+
+/* Into the table, in place of a reserved SPI. */
+static void enter(espudp_t *this, sa_t *sa)
+{
+	sa_t *reserved = this->sas->put(this->sas, sa, sa);
+
+	if (reserved)
+		sa_destroy(reserved);
+}
+
 status_t sas_reserve(espudp_t *this, host_t *src, host_t *dst, uint32_t *spi)
 {
 	struct reserve reserve = {
@@ -49,17 +72,15 @@ status_t sas_reserve(espudp_t *this, host_t *src, host_t *dst, uint32_t *spi)
 		.timeout = RESERVE_SECONDS,
 	};
 	status_t status = FAILED;
-	sa_t *sa;
 
 	SET(&reserve, ESPUDP_A_RESERVE_SPI_MIN);
 	SET(&reserve, ESPUDP_A_RESERVE_SPI_MAX);
 	SET(&reserve, ESPUDP_A_RESERVE_TIMEOUT);
 	if (module_reserve(&this->module, &reserve)) {
 		DBG1(DBG_KNL, "espudp: no SPI: %s", module_why(&this->module));
-	} else {
+	} else if (!taken(this, htonl(reserve.spi), dst, TRUE, NULL)) {
 		*spi = htonl(reserve.spi);
-		sa = sa_create(*spi, src, dst, TRUE);
-		this->sas->put(this->sas, sa, sa);
+		enter(this, sa_create(*spi, src, dst, TRUE));
 		status = SUCCESS;
 	}
 	object_free(&set_reserve, &reserve);
@@ -219,23 +240,21 @@ status_t sas_add(espudp_t *this, kernel_ipsec_sa_id_t *id,
 {
 	remote_t *remote = NULL;
 	status_t status = FAILED;
-	sa_t *sa, *old;
+	sa_t *sa;
 
 	if (!supported(id, data))
 		return NOT_SUPPORTED;
 	if (this->gone)
 		DBG1(DBG_KNL, "espudp: no SA without the device %s",
 		     this->config.name);
-	else
+	else if (!taken(this, id->spi, id->dst, data->inbound, NULL))
 		remote = remote_get(this, id, data);
 	if (remote) {
 		sa = sa_create(id->spi, id->src, id->dst, data->inbound);
 		sa->peer = remote;
 		status = sa_install(this, sa, data);
 		if (status == SUCCESS) {
-			old = this->sas->put(this->sas, sa, sa);
-			if (old)
-				sa_destroy(old); /* the reserved SPI */
+			enter(this, sa);
 			remote->sas->insert_first(remote->sas, sa);
 		} else {
 			sa_destroy(sa);
@@ -261,13 +280,16 @@ status_t sas_update(espudp_t *this, kernel_ipsec_sa_id_t *id,
 		return NOT_SUPPORTED;
 	}
 	sa = sas_find(this, id->spi, id->dst);
+	/* charon makes another SA of one that stays where it is */
+	if (sa && taken(this, id->spi, data->new_dst, sa->inbound, sa))
+		return NOT_SUPPORTED;
 	if (sa) {
 		this->sas->remove(this->sas, sa);
 		sa->src->destroy(sa->src);
 		sa->dst->destroy(sa->dst);
 		sa->src = data->new_src->clone(data->new_src);
 		sa->dst = data->new_dst->clone(data->new_dst);
-		this->sas->put(this->sas, sa, sa);
+		enter(this, sa);
 		status = SUCCESS;
 		remote = sa->peer;
 		local = sa->inbound ? sa->dst : sa->src;
