@@ -152,8 +152,10 @@ bool follow_setup(espudp_t *this)
 	struct dev dev = { 0 };
 	int err = device_setup(&this->module, &this->config, &dev);
 
-	this->replay_window = dev.replay_window;
-	this->config.fwmark = dev.fwmark;
+	if (!err) {
+		this->replay_window = dev.replay_window;
+		this->config.fwmark = dev.fwmark;
+	}
 	object_free(&set_dev, &dev);
 	return !err;
 }
@@ -178,13 +180,10 @@ static void on_back(void *data, bool module)
 	this->mutex->lock(this->mutex);
 	if (!this->gone)
 		goto out;
-	if (module) {
-		module_close(&this->module);
-		if (module_open(&this->module, this->config.name) ||
-		    device_make(&this->config))
-			goto out;
-	}
-	if (!follow_setup(this))
+	/* also where only the device is, lest it failed when the module was */
+	module_close(&this->module);
+	if (module_open(&this->module, this->config.name) ||
+	    (module && device_make(&this->config)) || !follow_setup(this))
 		goto out;
 	this->gone = FALSE;
 	enumerator = this->sockets->create_enumerator(this->sockets);

@@ -73,6 +73,11 @@ status_t sas_reserve(espudp_t *this, host_t *src, host_t *dst, uint32_t *spi)
 	};
 	status_t status = FAILED;
 
+	if (this->gone) {
+		DBG1(DBG_KNL, "espudp: no SPI without the device %s",
+		     this->config.name);
+		return FAILED;
+	}
 	SET(&reserve, ESPUDP_A_RESERVE_SPI_MIN);
 	SET(&reserve, ESPUDP_A_RESERVE_SPI_MAX);
 	SET(&reserve, ESPUDP_A_RESERVE_TIMEOUT);
