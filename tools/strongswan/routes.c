@@ -82,24 +82,33 @@ static void guard(entry_t *entry, bool add)
 	nl_close(&rt);
 }
 
+/* An entry that leads where @like does; from @src, unless that is NULL. */
+static entry_t *entry_find(routes_t *this, const entry_t *like, host_t *src)
+{
+	enumerator_t *enumerator;
+	entry_t *entry, *found = NULL;
+
+	enumerator = this->entries->create_enumerator(this->entries);
+	while (!found && enumerator->enumerate(enumerator, &entry))
+		if (entry->mask == like->mask &&
+		    !entry->gateway == !like->gateway &&
+		    entry->net->ip_equals(entry->net, like->net) &&
+		    (!src || entry->src->ip_equals(entry->src, src)))
+			found = entry;
+	enumerator->destroy(enumerator);
+	return found;
+}
+
 /* Takes over net, src and gateway. */
 static entry_t *entry_get(routes_t *this, host_t *net, uint8_t mask,
 			  host_t *src, host_t *gateway)
 {
-	enumerator_t *enumerator;
-	entry_t *entry, *found = NULL;
+	entry_t *entry, *found;
 	status_t status;
-
-	enumerator = this->entries->create_enumerator(this->entries);
-	while (!found && enumerator->enumerate(enumerator, &entry))
-		if (entry->mask == mask && !entry->gateway == !gateway &&
-		    entry->net->ip_equals(entry->net, net) &&
-		    (gateway || entry->src->ip_equals(entry->src, src)))
-			found = entry;
-	enumerator->destroy(enumerator);
 
 	INIT(entry, .net = net, .mask = mask, .src = src, .gateway = gateway,
 	     .refs = 1);
+	found = entry_find(this, entry, gateway ? NULL : src);
 	if (found) {
 		entry_destroy(entry);
 		found->refs++;
@@ -118,10 +127,16 @@ static entry_t *entry_get(routes_t *this, host_t *net, uint8_t mask,
 
 static void entry_put(routes_t *this, entry_t *entry)
 {
+	entry_t *other;
+
 	if (!entry || --entry->refs)
 		return;
 	this->entries->remove(this->entries, entry, NULL);
-	guard(entry, FALSE);
+	other = entry_find(this, entry, NULL);
+	if (other) /* needs the guard as well */
+		other->guarded |= entry->guarded;
+	else
+		guard(entry, FALSE);
 	entry_change(this, entry, FALSE);
 	entry_destroy(entry);
 }
