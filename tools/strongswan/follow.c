@@ -84,18 +84,50 @@ static void on_event(void *data, const struct event *e)
 	this->mutex->unlock(this->mutex);
 }
 
+/* Expired SAs stay only until the module gets round to deleting them: one that is
+ * not among @all has expired, since none is added meanwhile.
+ */
+static void tell_states(espudp_t *this, const struct list *all)
+{
+	enumerator_t *enumerator;
+	remote_t *remote;
+	sa_t *sa;
+
+	for_each(struct sa, found, all) {
+		remote = this->by_id->get(this->by_id, ID(found->peer));
+		sa = remote ? sa_of_event(remote, found->spi,
+					  found->dir == ESPUDP_DIR_IN) :
+			      NULL;
+		if (!sa)
+			continue;
+		sa->seen = found->state != ESPUDP_SA_STATE_EXPIRED;
+		if (found->state == ESPUDP_SA_STATE_SOFT)
+			tell_expiry(sa, FALSE);
+	}
+	enumerator = this->sas->create_enumerator(this->sas);
+	while (enumerator->enumerate(enumerator, NULL, &sa)) {
+		if (sa->peer && !sa->lost && !sa->seen)
+			tell_expiry(sa, TRUE);
+		sa->seen = FALSE;
+	}
+	enumerator->destroy(enumerator);
+}
+
 /* What lost events told is in how things are now. */
 static void on_overrun(void *data)
 {
 	struct list peers = { 0 }, sas = { 0 };
 	espudp_t *this = data;
 	remote_t *remote;
-	sa_t *sa;
+	bool all;
 
 	DBG1(DBG_KNL, "espudp: events were lost, reading all SAs and peers");
 	this->mutex->lock(this->mutex);
-	if (this->gone || module_peers(&this->module, &peers) ||
-	    module_sas(&this->module, &sas))
+	if (this->gone)
+		goto out;
+	all = !module_peers(&this->module, &peers) &&
+	      !module_sas(&this->module, &sas);
+	if (!all)
 		DBG1(DBG_KNL, "espudp: reading them: %s",
 		     module_why(&this->module));
 	for_each(struct peer, peer, &peers) {
@@ -104,16 +136,9 @@ static void on_overrun(void *data)
 			tell_mapping(this, remote, &peer->remote,
 				     peer->remote_port);
 	}
-	for_each(struct sa, found, &sas) {
-		remote = this->by_id->get(this->by_id, ID(found->peer));
-		sa = remote ? sa_of_event(remote, found->spi,
-					  found->dir == ESPUDP_DIR_IN) :
-			      NULL;
-		if (sa && found->state == ESPUDP_SA_STATE_SOFT)
-			tell_expiry(sa, FALSE);
-		else if (sa && found->state == ESPUDP_SA_STATE_EXPIRED)
-			tell_expiry(sa, TRUE);
-	}
+	if (all)
+		tell_states(this, &sas);
+out:
 	this->mutex->unlock(this->mutex);
 	objects_free(&set_peer, &peers);
 	objects_free(&set_sa, &sas);
