@@ -44,6 +44,9 @@ typedef struct {
 remote_t *remote_get(espudp_t *this, kernel_ipsec_sa_id_t *id,
 		     kernel_ipsec_add_sa_t *data);
 bool remote_install(espudp_t *this, remote_t *remote);
+/* Has the module take it elsewhere; where that fails, it stays, to be moved again. */
+bool remote_move(espudp_t *this, remote_t *remote, host_t *local, host_t *host);
+/* It is elsewhere, as the module knows already. */
 void remote_moved(espudp_t *this, remote_t *remote, host_t *local,
 		  host_t *host);
 /* Its SAs are that IKE_SA's by now. */

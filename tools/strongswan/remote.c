@@ -137,43 +137,56 @@ void remote_release(espudp_t *this, remote_t *remote, bool trap)
 	remote_destroy(remote);
 }
 
+/* What the module may be told anew of a peer that it has, wherever that is. */
+static struct peer again(const remote_t *remote)
+{
+	struct peer set = remote->spec;
+
+	CLEAR(&set, ESPUDP_A_PEER_SELECTOR);
+	CLEAR(&set, ESPUDP_A_PEER_MODE);
+	CLEAR(&set, ESPUDP_A_PEER_VIRTUAL);
+	CLEAR(&set, ESPUDP_A_PEER_LOCAL);
+	CLEAR(&set, ESPUDP_A_PEER_REMOTE);
+	CLEAR(&set, ESPUDP_A_PEER_REMOTE_PORT);
+	return set;
+}
+
+static void set_local(struct peer *set, host_t *local)
+{
+	addr_of(local, &set->local);
+	SET(set, ESPUDP_A_PEER_LOCAL);
+}
+
 /* A peer that is there: told about anew, since it may have come back from elsewhere. */
 static void remote_renew(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa,
 			 host_t *local, host_t *host,
 			 kernel_ipsec_add_sa_t *data)
 {
-	bool other_family = local->get_family(local) !=
-			    remote->local->get_family(remote->local);
+	bool moves = !local->ip_equals(local, remote->local);
 	struct peer set;
 
 	set_names(this, remote, ike_sa);
 	remote_set_reqid(remote, data->reqid);
-	if (other_family)
-		remote_moved(this, remote, local, host);
-	set = remote->spec;
-	CLEAR(&set, ESPUDP_A_PEER_SELECTOR);
-	CLEAR(&set, ESPUDP_A_PEER_MODE);
-	CLEAR(&set, ESPUDP_A_PEER_VIRTUAL);
-	if (!other_family) {
-		CLEAR(&set, ESPUDP_A_PEER_REMOTE);
-		CLEAR(&set, ESPUDP_A_PEER_REMOTE_PORT);
-		CLEAR(&set, ESPUDP_A_PEER_LOCAL);
-	}
-	if (!local->ip_equals(local, remote->local)) {
-		DESTROY_IF(remote->local);
-		remote->local = local->clone(local);
-		addr_of(local, &remote->spec.local);
-		set.local = remote->spec.local;
-		SET(&set, ESPUDP_A_PEER_LOCAL);
-	}
 	if (data->tfc && !remote_is_transport(remote)) {
-		remote->spec.tfc = set.tfc = data->tfc;
+		remote->spec.tfc = data->tfc;
 		SET(&remote->spec, ESPUDP_A_PEER_TFC);
-		SET(&set, ESPUDP_A_PEER_TFC);
 	}
-	if (module_peer_set(&this->module, &set))
+	if (local->get_family(local) !=
+	    remote->local->get_family(remote->local)) {
+		remote_move(this, remote, local, host);
+		return;
+	}
+	set = again(remote);
+	if (moves)
+		set_local(&set, local);
+	if (module_peer_set(&this->module, &set)) {
 		DBG1(DBG_KNL, "espudp: peer %s: %s", remote->spec.name,
 		     module_why(&this->module));
+	} else if (moves) {
+		remote->local->destroy(remote->local);
+		remote->local = local->clone(local);
+		remote->spec.local = set.local;
+	}
 }
 
 void remote_rename(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa)
@@ -239,7 +252,6 @@ remote_t *remote_get(espudp_t *this, kernel_ipsec_sa_id_t *id,
 	return NULL;
 }
 
-/* The peer is at @host, as the module knows already. */
 void remote_moved(espudp_t *this, remote_t *remote, host_t *local, host_t *host)
 {
 	remote_t *other;
@@ -259,6 +271,24 @@ void remote_moved(espudp_t *this, remote_t *remote, host_t *local, host_t *host)
 		}
 	}
 	policies_move(this, remote);
+}
+
+bool remote_move(espudp_t *this, remote_t *remote, host_t *local, host_t *host)
+{
+	struct peer set = again(remote);
+
+	set_local(&set, local);
+	addr_of(host, &set.remote);
+	set.remote_port = host->get_port(host);
+	SET(&set, ESPUDP_A_PEER_REMOTE);
+	SET(&set, ESPUDP_A_PEER_REMOTE_PORT);
+	if (module_peer_set(&this->module, &set)) {
+		DBG1(DBG_KNL, "espudp: moving peer %s to %#H: %s",
+		     remote->spec.name, host, module_why(&this->module));
+		return FALSE;
+	}
+	remote_moved(this, remote, local, host);
+	return TRUE;
 }
 
 void remote_flush(espudp_t *this)

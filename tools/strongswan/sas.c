@@ -272,8 +272,6 @@ status_t sas_add(espudp_t *this, kernel_ipsec_sa_id_t *id,
 status_t sas_update(espudp_t *this, kernel_ipsec_sa_id_t *id,
 		    kernel_ipsec_update_sa_t *data)
 {
-	status_t status = NOT_FOUND;
-	struct peer set = { 0 };
 	host_t *local, *host;
 	remote_t *remote;
 	sa_t *sa;
@@ -285,44 +283,28 @@ status_t sas_update(espudp_t *this, kernel_ipsec_sa_id_t *id,
 		return NOT_SUPPORTED;
 	}
 	sa = sas_find(this, id->spi, id->dst);
+	if (!sa)
+		return NOT_FOUND;
 	/* charon makes another SA of one that stays where it is */
-	if (sa && taken(this, id->spi, data->new_dst, sa->inbound, sa))
+	if (taken(this, id->spi, data->new_dst, sa->inbound, sa))
 		return NOT_SUPPORTED;
-	if (sa) {
-		this->sas->remove(this->sas, sa);
-		sa->src->destroy(sa->src);
-		sa->dst->destroy(sa->dst);
-		sa->src = data->new_src->clone(data->new_src);
-		sa->dst = data->new_dst->clone(data->new_dst);
-		enter(this, sa);
-		status = SUCCESS;
-		remote = sa->peer;
-		local = sa->inbound ? sa->dst : sa->src;
-		host = sa->inbound ? sa->src : sa->dst;
-		/* what is left over of a client that came back moves nothing */
-		if (remote && remote->spec.id &&
-		    sa == remote_newest(remote, sa->inbound) &&
-		    !(local->ip_equals(local, remote->local) &&
-		      host->equals(host, remote->remote))) {
-			remote_moved(this, remote, local, host);
-			set.id = remote->spec.id;
-			set.local = remote->spec.local;
-			set.remote = remote->spec.remote;
-			set.remote_port = remote->spec.remote_port;
-			SET(&set, ESPUDP_A_PEER_ID);
-			SET(&set, ESPUDP_A_PEER_LOCAL);
-			SET(&set, ESPUDP_A_PEER_REMOTE);
-			SET(&set, ESPUDP_A_PEER_REMOTE_PORT);
-			if (module_peer_set(&this->module, &set)) {
-				DBG1(DBG_KNL,
-				     "espudp: moving peer %s to %#H: %s",
-				     remote->spec.name, host,
-				     module_why(&this->module));
-				status = FAILED;
-			}
-		}
-	}
-	return status;
+	this->sas->remove(this->sas, sa);
+	sa->src->destroy(sa->src);
+	sa->dst->destroy(sa->dst);
+	sa->src = data->new_src->clone(data->new_src);
+	sa->dst = data->new_dst->clone(data->new_dst);
+	enter(this, sa);
+
+	remote = sa->peer;
+	local = sa->inbound ? sa->dst : sa->src;
+	host = sa->inbound ? sa->src : sa->dst;
+	/* what is left over of a client that came back moves nothing */
+	if (!remote || !remote->spec.id ||
+	    sa != remote_newest(remote, sa->inbound) ||
+	    (local->ip_equals(local, remote->local) &&
+	     host->equals(host, remote->remote)))
+		return SUCCESS;
+	return remote_move(this, remote, local, host) ? SUCCESS : FAILED;
 }
 
 status_t sas_query(espudp_t *this, kernel_ipsec_sa_id_t *id, uint64_t *bytes,
