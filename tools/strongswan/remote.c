@@ -165,7 +165,6 @@ static void remote_renew(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa,
 	bool moves = !local->ip_equals(local, remote->local);
 	struct peer set;
 
-	set_names(this, remote, ike_sa);
 	remote_set_reqid(remote, data->reqid);
 	if (data->tfc && !remote_is_transport(remote)) {
 		remote->spec.tfc = data->tfc;
@@ -176,6 +175,7 @@ static void remote_renew(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa,
 		remote_move(this, remote, local, host);
 		return;
 	}
+	set_names(this, remote, ike_sa);
 	set = again(remote);
 	if (moves)
 		set_local(&set, local);
@@ -275,8 +275,12 @@ void remote_moved(espudp_t *this, remote_t *remote, host_t *local, host_t *host)
 
 bool remote_move(espudp_t *this, remote_t *remote, host_t *local, host_t *host)
 {
-	struct peer set = again(remote);
+	ike_sa_t *ike_sa = charon->bus->get_sa(charon->bus);
+	struct peer set;
 
+	if (ike_sa) /* NATs are others there */
+		set_names(this, remote, ike_sa);
+	set = again(remote);
 	set_local(&set, local);
 	addr_of(host, &set.remote);
 	set.remote_port = host->get_port(host);
