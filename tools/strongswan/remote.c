@@ -80,6 +80,14 @@ bool remote_is_transport(const remote_t *remote)
 	return remote->spec.mode == ESPUDP_MODE_TRANSPORT;
 }
 
+/* The unspecified one is asked for where there shall be none. */
+static bool has_virtual(const struct peer *spec)
+{
+	static const struct addr none;
+
+	return memcmp(spec->virtual.b, none.b, sizeof(none.b)) != 0;
+}
+
 /* Makes the peer in the module, with all that is known of it. */
 bool remote_install(espudp_t *this, remote_t *remote)
 {
@@ -98,7 +106,7 @@ bool remote_install(espudp_t *this, remote_t *remote)
 	this->by_id->put(this->by_id, ID(spec->id), remote);
 	if (!remote_is_transport(remote))
 		return TRUE;
-	if (!spec->virtual.family) {
+	if (!has_virtual(spec)) {
 		DBG2(DBG_KNL, "espudp: peer %s has no virtual address",
 		     spec->name);
 		return TRUE;
