@@ -230,11 +230,10 @@ out:
 	this->mutex->unlock(this->mutex);
 }
 
-METHOD(listener_t, ike_rekey, bool, follower_t *follower, ike_sa_t *old,
-       ike_sa_t *new)
+/* Peers whose SAs go from one IKE_SA to another. */
+static void renamed(espudp_t *this, uint32_t was, const char *name,
+		    uint32_t ike)
 {
-	espudp_t *this = follower->backend;
-	uint32_t was = old->get_unique_id(old);
 	enumerator_t *enumerator;
 	remote_t *remote;
 
@@ -242,9 +241,28 @@ METHOD(listener_t, ike_rekey, bool, follower_t *follower, ike_sa_t *old,
 	enumerator = this->by_key->create_enumerator(this->by_key);
 	while (enumerator->enumerate(enumerator, NULL, &remote))
 		if (remote->ike == was && remote->sas->get_count(remote->sas))
-			remote_rename(this, remote, new);
+			remote_rename(this, remote, name, ike);
 	enumerator->destroy(enumerator);
 	this->mutex->unlock(this->mutex);
+}
+
+METHOD(listener_t, ike_rekey, bool, follower_t *follower, ike_sa_t *old,
+       ike_sa_t *new)
+{
+	renamed(follower->backend, old->get_unique_id(old), new->get_name(new),
+		new->get_unique_id(new));
+	return TRUE;
+}
+
+/* Reauthentication in IKEv1. The new IKE_SA may not know its peer yet; its name is
+ * that of the old one, since they have one configuration.
+ */
+METHOD(listener_t, children_migrate, bool, follower_t *follower,
+       ike_sa_t *ike_sa, ike_sa_id_t *new, uint32_t unique)
+{
+	if (new) /* which is NULL when told of the new one */
+		renamed(follower->backend, ike_sa->get_unique_id(ike_sa),
+			ike_sa->get_name(ike_sa), unique);
 	return TRUE;
 }
 
@@ -259,7 +277,9 @@ listener_t *follow_ike(espudp_t *this)
 {
 	follower_t *follower;
 
-	INIT(follower, .listener = { .ike_rekey = _ike_rekey },
+	INIT(follower,
+	     .listener = { .ike_rekey = _ike_rekey,
+			   .children_migrate = _children_migrate },
 	     .backend = this);
 	return &follower->listener;
 }

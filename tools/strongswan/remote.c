@@ -17,16 +17,24 @@ static void forget_all(hashtable_t *table, void (*destroy)(void *))
 	enumerator->destroy(enumerator);
 }
 
+static void set_ike(remote_t *remote, const char *name, uint32_t ike)
+{
+	struct peer *spec = &remote->spec;
+
+	remote->ike = ike;
+	snprintf(spec->ike, sizeof(spec->ike), "%s[%u]", name, ike);
+	SET(spec, ESPUDP_A_PEER_IKE);
+}
+
 /* Whom this thread's IKE_SA is with. */
 static void set_names(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa)
 {
 	struct peer *spec = &remote->spec;
 	identification_t *id = ike_sa->get_other_eap_id(ike_sa);
 
-	remote->ike = ike_sa->get_unique_id(ike_sa);
+	set_ike(remote, ike_sa->get_name(ike_sa),
+		ike_sa->get_unique_id(ike_sa));
 	snprintf(spec->name, sizeof(spec->name), "%Y", id);
-	snprintf(spec->ike, sizeof(spec->ike), "%s[%u]",
-		 ike_sa->get_name(ike_sa), remote->ike);
 	spec->nat_local = ike_sa->has_condition(ike_sa, COND_NAT_HERE) ?
 				  ESPUDP_NAT_YES :
 				  ESPUDP_NAT_NO;
@@ -40,7 +48,6 @@ static void set_names(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa)
 				  KEEPALIVE_SECONDS :
 				  0;
 	SET(spec, ESPUDP_A_PEER_NAME);
-	SET(spec, ESPUDP_A_PEER_IKE);
 	SET(spec, ESPUDP_A_PEER_NAT_LOCAL);
 	SET(spec, ESPUDP_A_PEER_NAT_REMOTE);
 	SET(spec, ESPUDP_A_PEER_ROLE);
@@ -197,11 +204,12 @@ static void remote_renew(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa,
 	}
 }
 
-void remote_rename(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa)
+void remote_rename(espudp_t *this, remote_t *remote, const char *name,
+		   uint32_t ike)
 {
 	struct peer set = { 0 };
 
-	set_names(this, remote, ike_sa);
+	set_ike(remote, name, ike);
 	set.id = remote->spec.id;
 	memcpy(set.ike, remote->spec.ike, sizeof(set.ike));
 	SET(&set, ESPUDP_A_PEER_ID);
