@@ -12,6 +12,7 @@ typedef struct {
 	uint8_t mask;
 	host_t *src;
 	host_t *gateway; /* of an exclude route; NULL of one to the device */
+	char *name; /* of the interface; that of src may be another by now */
 	bool guarded; /* by a guard that is ours */
 	unsigned int refs;
 } entry_t;
@@ -33,28 +34,29 @@ static void entry_destroy(entry_t *entry)
 	entry->net->destroy(entry->net);
 	entry->src->destroy(entry->src);
 	DESTROY_IF(entry->gateway);
+	free(entry->name);
 	free(entry);
 }
 
-static status_t entry_change(routes_t *this, entry_t *entry, bool add)
+static status_t entry_add(routes_t *this, entry_t *entry)
 {
 	kernel_interface_t *kernel = charon->kernel;
-	chunk_t net = entry->net->get_address(entry->net);
-	char *name = this->device, *found = NULL;
-	status_t status = FAILED;
 
-	if (!entry->gateway ||
-	    kernel->get_interface(kernel, entry->src, &found)) {
-		name = found ?: name;
-		status = add ? kernel->add_route(kernel, net, entry->mask,
-						 entry->gateway, entry->src,
-						 name, entry->gateway != NULL) :
-			       kernel->del_route(kernel, net, entry->mask,
-						 entry->gateway, entry->src,
-						 name, entry->gateway != NULL);
-	}
-	free(found);
-	return status;
+	if (!entry->gateway)
+		entry->name = strdup(this->device);
+	else if (!kernel->get_interface(kernel, entry->src, &entry->name))
+		return FAILED;
+	return kernel->add_route(kernel, entry->net->get_address(entry->net),
+				 entry->mask, entry->gateway, entry->src,
+				 entry->name, entry->gateway != NULL);
+}
+
+static void entry_del(entry_t *entry)
+{
+	charon->kernel->del_route(charon->kernel,
+				  entry->net->get_address(entry->net),
+				  entry->mask, entry->gateway, entry->src,
+				  entry->name, entry->gateway != NULL);
 }
 
 /* What is left when the device goes, and its routes with it. One that the operator
@@ -114,7 +116,7 @@ static entry_t *entry_get(routes_t *this, host_t *net, uint8_t mask,
 		found->refs++;
 		return found;
 	}
-	status = entry_change(this, entry, TRUE);
+	status = entry_add(this, entry);
 	if (status != SUCCESS && status != ALREADY_DONE) {
 		DBG1(DBG_KNL, "espudp: route to %H/%d failed", net, mask);
 		entry_destroy(entry);
@@ -137,7 +139,7 @@ static void entry_put(routes_t *this, entry_t *entry)
 		other->guarded |= entry->guarded;
 	else
 		guard(entry, FALSE);
-	entry_change(this, entry, FALSE);
+	entry_del(entry);
 	entry_destroy(entry);
 }
 
