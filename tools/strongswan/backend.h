@@ -44,10 +44,14 @@ typedef struct {
 remote_t *remote_get(espudp_t *this, kernel_ipsec_sa_id_t *id,
 		     kernel_ipsec_add_sa_t *data);
 bool remote_install(espudp_t *this, remote_t *remote);
+/* Has the module take it elsewhere; where that fails, it stays, to be moved again. */
+bool remote_move(espudp_t *this, remote_t *remote, host_t *local, host_t *host);
+/* It is elsewhere, as the module knows already. */
 void remote_moved(espudp_t *this, remote_t *remote, host_t *local,
 		  host_t *host);
-/* Its SAs are that IKE_SA's by now. */
-void remote_rename(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa);
+/* Its SAs are by now those of the IKE_SA with that name and unique id. */
+void remote_rename(espudp_t *this, remote_t *remote, const char *name,
+		   uint32_t ike);
 /* Deletes it once nothing needs it: neither SAs, nor, of a trap, policies. */
 void remote_release(espudp_t *this, remote_t *remote, bool trap);
 /* Forgets all peers and SAs, and deletes those in the module that are ours. */

@@ -20,26 +20,57 @@ struct events_t {
 	events_handler_t handler;
 };
 
+static void unloaded(events_t *this)
+{
+	if (!this->genl.family)
+		return;
+	this->genl.family = 0;
+	DBG1(DBG_KNL,
+	     "espudp: the kernel module was unloaded; nothing is sent or "
+	     "received until it is back");
+	this->handler.gone(this->handler.data);
+}
+
+/* A family that is another than before says that that one went. */
+static void loaded(events_t *this, const struct nl *now)
+{
+	if (now->family == this->genl.family)
+		return;
+	unloaded(this);
+	this->genl.family = now->family;
+	this->genl.group = now->group;
+	mnl_socket_setsockopt(this->genl.sock, NETLINK_ADD_MEMBERSHIP,
+			      &this->genl.group, sizeof(this->genl.group));
+	DBG1(DBG_KNL, "espudp: the kernel module was loaded again");
+	this->handler.back(this->handler.data, TRUE);
+}
+
 static void on_controller(events_t *this, const struct nlmsghdr *nlh)
 {
 	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *name = nl_find(nlh, CTRL_ATTR_FAMILY_NAME);
+	struct nl now = { 0 };
 
 	if (!name || !streq(mnl_attr_get_str(name), ESPUDP_GENL_NAME))
 		return;
-	if (genl->cmd == CTRL_CMD_DELFAMILY) {
-		DBG1(DBG_KNL,
-		     "espudp: the kernel module was unloaded; nothing is sent or "
-		     "received until it is back");
-		this->handler.gone(this->handler.data);
-	} else if (genl->cmd == CTRL_CMD_NEWFAMILY) {
-		nl_family(nlh, &this->genl);
-		mnl_socket_setsockopt(this->genl.sock, NETLINK_ADD_MEMBERSHIP,
-				      &this->genl.group,
-				      sizeof(this->genl.group));
-		DBG1(DBG_KNL, "espudp: the kernel module was loaded again");
-		this->handler.back(this->handler.data, TRUE);
-	}
+	nl_family(nlh, &now);
+	if (genl->cmd == CTRL_CMD_NEWFAMILY)
+		loaded(this, &now);
+	else if (genl->cmd == CTRL_CMD_DELFAMILY &&
+		 now.family == this->genl.family)
+		unloaded(this);
+}
+
+/* What the controller said may be lost as well. */
+static void look_up(events_t *this)
+{
+	struct nl now;
+
+	if (!nl_open(&now))
+		loaded(this, &now);
+	else if (now.error.err == ENOENT)
+		unloaded(this);
+	nl_close(&now);
 }
 
 static void on_genl(events_t *this, const struct nlmsghdr *nlh)
@@ -82,8 +113,8 @@ static void on_link(events_t *this, const struct nlmsghdr *nlh)
 	}
 }
 
-/* Reads all there is; the descriptor does not block. */
-static void receive(events_t *this, struct nl *nl,
+/* Reads all there is; the descriptor does not block. Whether something was lost. */
+static bool receive(events_t *this, struct nl *nl,
 		    void (*on)(events_t *, const struct nlmsghdr *))
 {
 	const struct nlmsghdr *nlh;
@@ -106,15 +137,17 @@ static void receive(events_t *this, struct nl *nl,
 		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
 			on(this, nlh);
 	}
-	if (overrun)
-		this->handler.overrun(this->handler.data);
+	return overrun;
 }
 
 static bool readable(void *data, int fd, watcher_event_t event)
 {
 	events_t *this = data;
 
-	receive(this, &this->genl, on_genl);
+	if (receive(this, &this->genl, on_genl)) {
+		look_up(this);
+		this->handler.overrun(this->handler.data);
+	}
 	return TRUE;
 }
 
@@ -122,7 +155,8 @@ static bool link_readable(void *data, int fd, watcher_event_t event)
 {
 	events_t *this = data;
 
-	receive(this, &this->link, on_link);
+	if (receive(this, &this->link, on_link))
+		this->handler.overrun(this->handler.data);
 	return TRUE;
 }
 

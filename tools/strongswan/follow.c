@@ -84,18 +84,50 @@ static void on_event(void *data, const struct event *e)
 	this->mutex->unlock(this->mutex);
 }
 
+/* Expired SAs stay only until the module gets round to deleting them: one that is
+ * not among @all has expired, since none is added meanwhile.
+ */
+static void tell_states(espudp_t *this, const struct list *all)
+{
+	enumerator_t *enumerator;
+	remote_t *remote;
+	sa_t *sa;
+
+	for_each(struct sa, found, all) {
+		remote = this->by_id->get(this->by_id, ID(found->peer));
+		sa = remote ? sa_of_event(remote, found->spi,
+					  found->dir == ESPUDP_DIR_IN) :
+			      NULL;
+		if (!sa)
+			continue;
+		sa->seen = found->state != ESPUDP_SA_STATE_EXPIRED;
+		if (found->state == ESPUDP_SA_STATE_SOFT)
+			tell_expiry(sa, FALSE);
+	}
+	enumerator = this->sas->create_enumerator(this->sas);
+	while (enumerator->enumerate(enumerator, NULL, &sa)) {
+		if (sa->peer && !sa->lost && !sa->seen)
+			tell_expiry(sa, TRUE);
+		sa->seen = FALSE;
+	}
+	enumerator->destroy(enumerator);
+}
+
 /* What lost events told is in how things are now. */
 static void on_overrun(void *data)
 {
 	struct list peers = { 0 }, sas = { 0 };
 	espudp_t *this = data;
 	remote_t *remote;
-	sa_t *sa;
+	bool all;
 
 	DBG1(DBG_KNL, "espudp: events were lost, reading all SAs and peers");
 	this->mutex->lock(this->mutex);
-	if (this->gone || module_peers(&this->module, &peers) ||
-	    module_sas(&this->module, &sas))
+	if (this->gone)
+		goto out;
+	all = !module_peers(&this->module, &peers) &&
+	      !module_sas(&this->module, &sas);
+	if (!all)
 		DBG1(DBG_KNL, "espudp: reading them: %s",
 		     module_why(&this->module));
 	for_each(struct peer, peer, &peers) {
@@ -104,16 +136,9 @@ static void on_overrun(void *data)
 			tell_mapping(this, remote, &peer->remote,
 				     peer->remote_port);
 	}
-	for_each(struct sa, found, &sas) {
-		remote = this->by_id->get(this->by_id, ID(found->peer));
-		sa = remote ? sa_of_event(remote, found->spi,
-					  found->dir == ESPUDP_DIR_IN) :
-			      NULL;
-		if (sa && found->state == ESPUDP_SA_STATE_SOFT)
-			tell_expiry(sa, FALSE);
-		else if (sa && found->state == ESPUDP_SA_STATE_EXPIRED)
-			tell_expiry(sa, TRUE);
-	}
+	if (all)
+		tell_states(this, &sas);
+out:
 	this->mutex->unlock(this->mutex);
 	objects_free(&set_peer, &peers);
 	objects_free(&set_sa, &sas);
@@ -152,8 +177,10 @@ bool follow_setup(espudp_t *this)
 	struct dev dev = { 0 };
 	int err = device_setup(&this->module, &this->config, &dev);
 
-	this->replay_window = dev.replay_window;
-	this->config.fwmark = dev.fwmark;
+	if (!err) {
+		this->replay_window = dev.replay_window;
+		this->config.fwmark = dev.fwmark;
+	}
 	object_free(&set_dev, &dev);
 	return !err;
 }
@@ -178,13 +205,10 @@ static void on_back(void *data, bool module)
 	this->mutex->lock(this->mutex);
 	if (!this->gone)
 		goto out;
-	if (module) {
-		module_close(&this->module);
-		if (module_open(&this->module, this->config.name) ||
-		    device_make(&this->config))
-			goto out;
-	}
-	if (!follow_setup(this))
+	/* also where only the device is, lest it failed when the module was */
+	module_close(&this->module);
+	if (module_open(&this->module, this->config.name) ||
+	    (module && device_make(&this->config)) || !follow_setup(this))
 		goto out;
 	this->gone = FALSE;
 	enumerator = this->sockets->create_enumerator(this->sockets);
@@ -206,11 +230,10 @@ out:
 	this->mutex->unlock(this->mutex);
 }
 
-METHOD(listener_t, ike_rekey, bool, follower_t *follower, ike_sa_t *old,
-       ike_sa_t *new)
+/* Peers whose SAs go from one IKE_SA to another. */
+static void renamed(espudp_t *this, uint32_t was, const char *name,
+		    uint32_t ike)
 {
-	espudp_t *this = follower->backend;
-	uint32_t was = old->get_unique_id(old);
 	enumerator_t *enumerator;
 	remote_t *remote;
 
@@ -218,9 +241,28 @@ METHOD(listener_t, ike_rekey, bool, follower_t *follower, ike_sa_t *old,
 	enumerator = this->by_key->create_enumerator(this->by_key);
 	while (enumerator->enumerate(enumerator, NULL, &remote))
 		if (remote->ike == was && remote->sas->get_count(remote->sas))
-			remote_rename(this, remote, new);
+			remote_rename(this, remote, name, ike);
 	enumerator->destroy(enumerator);
 	this->mutex->unlock(this->mutex);
+}
+
+METHOD(listener_t, ike_rekey, bool, follower_t *follower, ike_sa_t *old,
+       ike_sa_t *new)
+{
+	renamed(follower->backend, old->get_unique_id(old), new->get_name(new),
+		new->get_unique_id(new));
+	return TRUE;
+}
+
+/* Reauthentication in IKEv1. The new IKE_SA may not know its peer yet; its name is
+ * that of the old one, since they have one configuration.
+ */
+METHOD(listener_t, children_migrate, bool, follower_t *follower,
+       ike_sa_t *ike_sa, ike_sa_id_t *new, uint32_t unique)
+{
+	if (new) /* which is NULL when told of the new one */
+		renamed(follower->backend, ike_sa->get_unique_id(ike_sa),
+			ike_sa->get_name(ike_sa), unique);
 	return TRUE;
 }
 
@@ -235,7 +277,9 @@ listener_t *follow_ike(espudp_t *this)
 {
 	follower_t *follower;
 
-	INIT(follower, .listener = { .ike_rekey = _ike_rekey },
+	INIT(follower,
+	     .listener = { .ike_rekey = _ike_rekey,
+			   .children_migrate = _children_migrate },
 	     .backend = this);
 	return &follower->listener;
 }

@@ -184,6 +184,11 @@ static void configure(espudp_t *this)
 	this->keepalive = streq(SETTING(str, "keepalive", "charon"), "module");
 	this->install_routes = lib->settings->get_bool(
 		lib->settings, "%s.install_routes", TRUE, lib->ns);
+}
+
+/* What the rest of charon does otherwise with this backend than with others. */
+static void adapt(espudp_t *this)
+{
 	/* one sender is enough */
 	if (this->keepalive)
 		lib->settings->set_time(lib->settings, "%s.keep_alive", 0,
@@ -213,6 +218,7 @@ static bool start(espudp_t *this)
 		return FALSE;
 	this->listener = follow_ike(this);
 	charon->bus->add_listener(charon->bus, this->listener);
+	adapt(this);
 	return TRUE;
 }
 

@@ -26,19 +26,27 @@ const char *module_why(const struct module *m)
 				     strerror(m->nl.error.err);
 }
 
-static void request(struct module *m, uint8_t cmd, uint16_t attr,
-		    const struct set *set, const void *obj)
+/* Fails where there is nobody to ask: the module went, and is not back. */
+static int request(struct module *m, uint8_t cmd, uint16_t attr,
+		   const struct set *set, const void *obj)
 {
+	if (!m->nl.sock) {
+		m->nl.error = (struct nl_error){
+			.err = ENOTCONN,
+			.text = "the kernel module is not there",
+		};
+		return m->nl.error.err;
+	}
 	nl_request(&m->nl, cmd, m->device);
 	if (obj)
 		codec_encode(&m->nl, attr, set, obj);
+	return 0;
 }
 
 static int talk(struct module *m, uint8_t cmd, uint16_t attr,
 		const struct set *set, const void *obj)
 {
-	request(m, cmd, attr, set, obj);
-	return nl_talk(&m->nl, NULL, NULL);
+	return request(m, cmd, attr, set, obj) ?: nl_talk(&m->nl, NULL, NULL);
 }
 
 /* Where to read a reply's nest, or many, to. */
@@ -65,8 +73,7 @@ static int ask(struct module *m, uint8_t cmd, uint16_t attr,
 {
 	struct reply r = { .attr = attr, .set = set, .obj = reply };
 
-	request(m, cmd, attr, set, obj);
-	return nl_talk(&m->nl, on_reply, &r);
+	return request(m, cmd, attr, set, obj) ?: nl_talk(&m->nl, on_reply, &r);
 }
 
 static void forget(void *arg)
@@ -81,8 +88,8 @@ static int dump(struct module *m, uint8_t cmd, uint16_t attr,
 {
 	struct reply r = { .attr = attr, .set = set, .list = list };
 
-	request(m, cmd, 0, NULL, NULL);
-	return nl_dump(&m->nl, on_reply, forget, &r);
+	return request(m, cmd, 0, NULL, NULL) ?:
+		       nl_dump(&m->nl, on_reply, forget, &r);
 }
 
 int module_dev_get(struct module *m, struct dev *dev)

@@ -34,6 +34,7 @@ typedef struct {
 	host_t *src, *dst; /* as charon has them */
 	bool inbound;
 	bool lost; /* with the device */
+	bool seen; /* in the module, while all are read */
 	remote_t *peer;
 } sa_t;
 

@@ -111,9 +111,19 @@ static remote_t *trap_create(espudp_t *this, char *key,
 static status_t trap_add(espudp_t *this, kernel_ipsec_policy_id_t *id,
 			 kernel_ipsec_manage_policy_t *data)
 {
-	char *key = key_trap(data->sa->reqid);
-	remote_t *trap = this->by_key->get(this->by_key, key);
+	remote_t *trap;
+	char *key;
 
+	/* a route to the peer would lead IKE to the device, too */
+	if (data->sa->mode == MODE_TRANSPORT && this->install_routes) {
+		DBG1(DBG_KNL,
+		     "espudp: no trap %R === %R in transport mode: use `start_action = start', "
+		     "or `charon.install_routes = no' and the rule in espudp(8), Without a pool",
+		     id->src_ts, id->dst_ts);
+		return NOT_SUPPORTED;
+	}
+	key = key_trap(data->sa->reqid);
+	trap = this->by_key->get(this->by_key, key);
 	if (trap)
 		free(key);
 	else

@@ -17,16 +17,24 @@ static void forget_all(hashtable_t *table, void (*destroy)(void *))
 	enumerator->destroy(enumerator);
 }
 
+static void set_ike(remote_t *remote, const char *name, uint32_t ike)
+{
+	struct peer *spec = &remote->spec;
+
+	remote->ike = ike;
+	snprintf(spec->ike, sizeof(spec->ike), "%s[%u]", name, ike);
+	SET(spec, ESPUDP_A_PEER_IKE);
+}
+
 /* Whom this thread's IKE_SA is with. */
 static void set_names(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa)
 {
 	struct peer *spec = &remote->spec;
 	identification_t *id = ike_sa->get_other_eap_id(ike_sa);
 
-	remote->ike = ike_sa->get_unique_id(ike_sa);
+	set_ike(remote, ike_sa->get_name(ike_sa),
+		ike_sa->get_unique_id(ike_sa));
 	snprintf(spec->name, sizeof(spec->name), "%Y", id);
-	snprintf(spec->ike, sizeof(spec->ike), "%s[%u]",
-		 ike_sa->get_name(ike_sa), remote->ike);
 	spec->nat_local = ike_sa->has_condition(ike_sa, COND_NAT_HERE) ?
 				  ESPUDP_NAT_YES :
 				  ESPUDP_NAT_NO;
@@ -40,7 +48,6 @@ static void set_names(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa)
 				  KEEPALIVE_SECONDS :
 				  0;
 	SET(spec, ESPUDP_A_PEER_NAME);
-	SET(spec, ESPUDP_A_PEER_IKE);
 	SET(spec, ESPUDP_A_PEER_NAT_LOCAL);
 	SET(spec, ESPUDP_A_PEER_NAT_REMOTE);
 	SET(spec, ESPUDP_A_PEER_ROLE);
@@ -80,6 +87,14 @@ bool remote_is_transport(const remote_t *remote)
 	return remote->spec.mode == ESPUDP_MODE_TRANSPORT;
 }
 
+/* The unspecified one is asked for where there shall be none. */
+static bool has_virtual(const struct peer *spec)
+{
+	static const struct addr none;
+
+	return memcmp(spec->virtual.b, none.b, sizeof(none.b)) != 0;
+}
+
 /* Makes the peer in the module, with all that is known of it. */
 bool remote_install(espudp_t *this, remote_t *remote)
 {
@@ -98,7 +113,7 @@ bool remote_install(espudp_t *this, remote_t *remote)
 	this->by_id->put(this->by_id, ID(spec->id), remote);
 	if (!remote_is_transport(remote))
 		return TRUE;
-	if (!spec->virtual.family) {
+	if (!has_virtual(spec)) {
 		DBG2(DBG_KNL, "espudp: peer %s has no virtual address",
 		     spec->name);
 		return TRUE;
@@ -137,50 +152,64 @@ void remote_release(espudp_t *this, remote_t *remote, bool trap)
 	remote_destroy(remote);
 }
 
+/* What the module may be told anew of a peer that it has, wherever that is. */
+static struct peer again(const remote_t *remote)
+{
+	struct peer set = remote->spec;
+
+	CLEAR(&set, ESPUDP_A_PEER_SELECTOR);
+	CLEAR(&set, ESPUDP_A_PEER_MODE);
+	CLEAR(&set, ESPUDP_A_PEER_VIRTUAL);
+	CLEAR(&set, ESPUDP_A_PEER_LOCAL);
+	CLEAR(&set, ESPUDP_A_PEER_REMOTE);
+	CLEAR(&set, ESPUDP_A_PEER_REMOTE_PORT);
+	return set;
+}
+
+static void set_local(struct peer *set, host_t *local)
+{
+	addr_of(local, &set->local);
+	SET(set, ESPUDP_A_PEER_LOCAL);
+}
+
 /* A peer that is there: told about anew, since it may have come back from elsewhere. */
 static void remote_renew(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa,
 			 host_t *local, host_t *host,
 			 kernel_ipsec_add_sa_t *data)
 {
-	bool other_family = local->get_family(local) !=
-			    remote->local->get_family(remote->local);
+	bool moves = !local->ip_equals(local, remote->local);
 	struct peer set;
 
-	set_names(this, remote, ike_sa);
 	remote_set_reqid(remote, data->reqid);
-	if (other_family)
-		remote_moved(this, remote, local, host);
-	set = remote->spec;
-	CLEAR(&set, ESPUDP_A_PEER_SELECTOR);
-	CLEAR(&set, ESPUDP_A_PEER_MODE);
-	CLEAR(&set, ESPUDP_A_PEER_VIRTUAL);
-	if (!other_family) {
-		CLEAR(&set, ESPUDP_A_PEER_REMOTE);
-		CLEAR(&set, ESPUDP_A_PEER_REMOTE_PORT);
-		CLEAR(&set, ESPUDP_A_PEER_LOCAL);
-	}
-	if (!local->ip_equals(local, remote->local)) {
-		DESTROY_IF(remote->local);
-		remote->local = local->clone(local);
-		addr_of(local, &remote->spec.local);
-		set.local = remote->spec.local;
-		SET(&set, ESPUDP_A_PEER_LOCAL);
-	}
 	if (data->tfc && !remote_is_transport(remote)) {
-		remote->spec.tfc = set.tfc = data->tfc;
+		remote->spec.tfc = data->tfc;
 		SET(&remote->spec, ESPUDP_A_PEER_TFC);
-		SET(&set, ESPUDP_A_PEER_TFC);
 	}
-	if (module_peer_set(&this->module, &set))
+	if (local->get_family(local) !=
+	    remote->local->get_family(remote->local)) {
+		remote_move(this, remote, local, host);
+		return;
+	}
+	set_names(this, remote, ike_sa);
+	set = again(remote);
+	if (moves)
+		set_local(&set, local);
+	if (module_peer_set(&this->module, &set)) {
 		DBG1(DBG_KNL, "espudp: peer %s: %s", remote->spec.name,
 		     module_why(&this->module));
+	} else if (moves) {
+		remote->local->destroy(remote->local);
+		remote->local = local->clone(local);
+		remote->spec.local = set.local;
+	}
 }
 
-void remote_rename(espudp_t *this, remote_t *remote, ike_sa_t *ike_sa)
+void remote_rename(espudp_t *this, remote_t *remote, const char *name,
+		   uint32_t ike)
 {
 	struct peer set = { 0 };
 
-	set_names(this, remote, ike_sa);
+	set_ike(remote, name, ike);
 	set.id = remote->spec.id;
 	memcpy(set.ike, remote->spec.ike, sizeof(set.ike));
 	SET(&set, ESPUDP_A_PEER_ID);
@@ -239,7 +268,6 @@ remote_t *remote_get(espudp_t *this, kernel_ipsec_sa_id_t *id,
 	return NULL;
 }
 
-/* The peer is at @host, as the module knows already. */
 void remote_moved(espudp_t *this, remote_t *remote, host_t *local, host_t *host)
 {
 	remote_t *other;
@@ -259,6 +287,28 @@ void remote_moved(espudp_t *this, remote_t *remote, host_t *local, host_t *host)
 		}
 	}
 	policies_move(this, remote);
+}
+
+bool remote_move(espudp_t *this, remote_t *remote, host_t *local, host_t *host)
+{
+	ike_sa_t *ike_sa = charon->bus->get_sa(charon->bus);
+	struct peer set;
+
+	if (ike_sa) /* NATs are others there */
+		set_names(this, remote, ike_sa);
+	set = again(remote);
+	set_local(&set, local);
+	addr_of(host, &set.remote);
+	set.remote_port = host->get_port(host);
+	SET(&set, ESPUDP_A_PEER_REMOTE);
+	SET(&set, ESPUDP_A_PEER_REMOTE_PORT);
+	if (module_peer_set(&this->module, &set)) {
+		DBG1(DBG_KNL, "espudp: moving peer %s to %#H: %s",
+		     remote->spec.name, host, module_why(&this->module));
+		return FALSE;
+	}
+	remote_moved(this, remote, local, host);
+	return TRUE;
 }
 
 void remote_flush(espudp_t *this)

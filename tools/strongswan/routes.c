@@ -12,6 +12,7 @@ typedef struct {
 	uint8_t mask;
 	host_t *src;
 	host_t *gateway; /* of an exclude route; NULL of one to the device */
+	char *name; /* of the interface; that of src may be another by now */
 	bool guarded; /* by a guard that is ours */
 	unsigned int refs;
 } entry_t;
@@ -33,28 +34,29 @@ static void entry_destroy(entry_t *entry)
 	entry->net->destroy(entry->net);
 	entry->src->destroy(entry->src);
 	DESTROY_IF(entry->gateway);
+	free(entry->name);
 	free(entry);
 }
 
-static status_t entry_change(routes_t *this, entry_t *entry, bool add)
+static status_t entry_add(routes_t *this, entry_t *entry)
 {
 	kernel_interface_t *kernel = charon->kernel;
-	chunk_t net = entry->net->get_address(entry->net);
-	char *name = this->device, *found = NULL;
-	status_t status = FAILED;
 
-	if (!entry->gateway ||
-	    kernel->get_interface(kernel, entry->src, &found)) {
-		name = found ?: name;
-		status = add ? kernel->add_route(kernel, net, entry->mask,
-						 entry->gateway, entry->src,
-						 name, entry->gateway != NULL) :
-			       kernel->del_route(kernel, net, entry->mask,
-						 entry->gateway, entry->src,
-						 name, entry->gateway != NULL);
-	}
-	free(found);
-	return status;
+	if (!entry->gateway)
+		entry->name = strdup(this->device);
+	else if (!kernel->get_interface(kernel, entry->src, &entry->name))
+		return FAILED;
+	return kernel->add_route(kernel, entry->net->get_address(entry->net),
+				 entry->mask, entry->gateway, entry->src,
+				 entry->name, entry->gateway != NULL);
+}
+
+static void entry_del(entry_t *entry)
+{
+	charon->kernel->del_route(charon->kernel,
+				  entry->net->get_address(entry->net),
+				  entry->mask, entry->gateway, entry->src,
+				  entry->name, entry->gateway != NULL);
 }
 
 /* What is left when the device goes, and its routes with it. One that the operator
@@ -82,30 +84,39 @@ static void guard(entry_t *entry, bool add)
 	nl_close(&rt);
 }
 
+/* An entry that leads where @like does; from @src, unless that is NULL. */
+static entry_t *entry_find(routes_t *this, const entry_t *like, host_t *src)
+{
+	enumerator_t *enumerator;
+	entry_t *entry, *found = NULL;
+
+	enumerator = this->entries->create_enumerator(this->entries);
+	while (!found && enumerator->enumerate(enumerator, &entry))
+		if (entry->mask == like->mask &&
+		    !entry->gateway == !like->gateway &&
+		    entry->net->ip_equals(entry->net, like->net) &&
+		    (!src || entry->src->ip_equals(entry->src, src)))
+			found = entry;
+	enumerator->destroy(enumerator);
+	return found;
+}
+
 /* Takes over net, src and gateway. */
 static entry_t *entry_get(routes_t *this, host_t *net, uint8_t mask,
 			  host_t *src, host_t *gateway)
 {
-	enumerator_t *enumerator;
-	entry_t *entry, *found = NULL;
+	entry_t *entry, *found;
 	status_t status;
-
-	enumerator = this->entries->create_enumerator(this->entries);
-	while (!found && enumerator->enumerate(enumerator, &entry))
-		if (entry->mask == mask && !entry->gateway == !gateway &&
-		    entry->net->ip_equals(entry->net, net) &&
-		    (gateway || entry->src->ip_equals(entry->src, src)))
-			found = entry;
-	enumerator->destroy(enumerator);
 
 	INIT(entry, .net = net, .mask = mask, .src = src, .gateway = gateway,
 	     .refs = 1);
+	found = entry_find(this, entry, gateway ? NULL : src);
 	if (found) {
 		entry_destroy(entry);
 		found->refs++;
 		return found;
 	}
-	status = entry_change(this, entry, TRUE);
+	status = entry_add(this, entry);
 	if (status != SUCCESS && status != ALREADY_DONE) {
 		DBG1(DBG_KNL, "espudp: route to %H/%d failed", net, mask);
 		entry_destroy(entry);
@@ -118,11 +129,17 @@ static entry_t *entry_get(routes_t *this, host_t *net, uint8_t mask,
 
 static void entry_put(routes_t *this, entry_t *entry)
 {
+	entry_t *other;
+
 	if (!entry || --entry->refs)
 		return;
 	this->entries->remove(this->entries, entry, NULL);
-	guard(entry, FALSE);
-	entry_change(this, entry, FALSE);
+	other = entry_find(this, entry, NULL);
+	if (other) /* needs the guard as well */
+		other->guarded |= entry->guarded;
+	else
+		guard(entry, FALSE);
+	entry_del(entry);
 	entry_destroy(entry);
 }
 

@@ -42,6 +42,29 @@ sa_t *sas_find(espudp_t *this, uint32_t spi, host_t *dst)
 	return this->sas->get(this->sas, &key);
 }
 
+/* Is that place in the table an SA's other than @sa? */
+static bool taken(espudp_t *this, uint32_t spi, host_t *dst, bool inbound,
+		  const sa_t *sa)
+{
+	sa_t key = { .spi = spi, .dst = dst, .inbound = inbound };
+	sa_t *found = this->sas->get(this->sas, &key);
+
+	if (!found || !found->peer || found == sa)
+		return FALSE;
+	DBG1(DBG_KNL, "espudp: peer %s has an SA 0x%08x to %#H already",
+	     found->peer->spec.name, ntohl(spi), dst);
+	return TRUE;
+}
+
+/* Into the table, in place of a reserved SPI. */
+static void enter(espudp_t *this, sa_t *sa)
+{
+	sa_t *reserved = this->sas->put(this->sas, sa, sa);
+
+	if (reserved)
+		sa_destroy(reserved);
+}
+
 status_t sas_reserve(espudp_t *this, host_t *src, host_t *dst, uint32_t *spi)
 {
 	struct reserve reserve = {
@@ -52,17 +75,20 @@ status_t sas_reserve(espudp_t *this, host_t *src, host_t *dst, uint32_t *spi)
 		.timeout = RESERVE_SECONDS,
 	};
 	status_t status = FAILED;
-	sa_t *sa;
 
+	if (this->gone) {
+		DBG1(DBG_KNL, "espudp: no SPI without the device %s",
+		     this->config.name);
+		return FAILED;
+	}
 	SET(&reserve, ESPUDP_A_RESERVE_SPI_MIN);
 	SET(&reserve, ESPUDP_A_RESERVE_SPI_MAX);
 	SET(&reserve, ESPUDP_A_RESERVE_TIMEOUT);
 	if (module_reserve(&this->module, &reserve)) {
 		DBG1(DBG_KNL, "espudp: no SPI: %s", module_why(&this->module));
-	} else {
+	} else if (!taken(this, htonl(reserve.spi), dst, TRUE, NULL)) {
 		*spi = htonl(reserve.spi);
-		sa = sa_create(*spi, src, dst, TRUE);
-		this->sas->put(this->sas, sa, sa);
+		enter(this, sa_create(*spi, src, dst, TRUE));
 		status = SUCCESS;
 	}
 	object_free(&set_reserve, &reserve);
@@ -232,23 +258,21 @@ status_t sas_add(espudp_t *this, kernel_ipsec_sa_id_t *id,
 {
 	remote_t *remote = NULL;
 	status_t status = FAILED;
-	sa_t *sa, *old;
+	sa_t *sa;
 
 	if (!supported(id, data))
 		return NOT_SUPPORTED;
 	if (this->gone)
 		DBG1(DBG_KNL, "espudp: no SA without the device %s",
 		     this->config.name);
-	else
+	else if (!taken(this, id->spi, id->dst, data->inbound, NULL))
 		remote = remote_get(this, id, data);
 	if (remote) {
 		sa = sa_create(id->spi, id->src, id->dst, data->inbound);
 		sa->peer = remote;
 		status = sa_install(this, sa, data);
 		if (status == SUCCESS) {
-			old = this->sas->put(this->sas, sa, sa);
-			if (old)
-				sa_destroy(old); /* the reserved SPI */
+			enter(this, sa);
 			remote->sas->insert_first(remote->sas, sa);
 		} else {
 			sa_destroy(sa);
@@ -261,8 +285,6 @@ status_t sas_add(espudp_t *this, kernel_ipsec_sa_id_t *id,
 status_t sas_update(espudp_t *this, kernel_ipsec_sa_id_t *id,
 		    kernel_ipsec_update_sa_t *data)
 {
-	status_t status = NOT_FOUND;
-	struct peer set = { 0 };
 	host_t *local, *host;
 	remote_t *remote;
 	sa_t *sa;
@@ -274,41 +296,28 @@ status_t sas_update(espudp_t *this, kernel_ipsec_sa_id_t *id,
 		return NOT_SUPPORTED;
 	}
 	sa = sas_find(this, id->spi, id->dst);
-	if (sa) {
-		this->sas->remove(this->sas, sa);
-		sa->src->destroy(sa->src);
-		sa->dst->destroy(sa->dst);
-		sa->src = data->new_src->clone(data->new_src);
-		sa->dst = data->new_dst->clone(data->new_dst);
-		this->sas->put(this->sas, sa, sa);
-		status = SUCCESS;
-		remote = sa->peer;
-		local = sa->inbound ? sa->dst : sa->src;
-		host = sa->inbound ? sa->src : sa->dst;
-		/* what is left over of a client that came back moves nothing */
-		if (remote && remote->spec.id &&
-		    sa == remote_newest(remote, sa->inbound) &&
-		    !(local->ip_equals(local, remote->local) &&
-		      host->equals(host, remote->remote))) {
-			remote_moved(this, remote, local, host);
-			set.id = remote->spec.id;
-			set.local = remote->spec.local;
-			set.remote = remote->spec.remote;
-			set.remote_port = remote->spec.remote_port;
-			SET(&set, ESPUDP_A_PEER_ID);
-			SET(&set, ESPUDP_A_PEER_LOCAL);
-			SET(&set, ESPUDP_A_PEER_REMOTE);
-			SET(&set, ESPUDP_A_PEER_REMOTE_PORT);
-			if (module_peer_set(&this->module, &set)) {
-				DBG1(DBG_KNL,
-				     "espudp: moving peer %s to %#H: %s",
-				     remote->spec.name, host,
-				     module_why(&this->module));
-				status = FAILED;
-			}
-		}
-	}
-	return status;
+	if (!sa)
+		return NOT_FOUND;
+	/* charon makes another SA of one that stays where it is */
+	if (taken(this, id->spi, data->new_dst, sa->inbound, sa))
+		return NOT_SUPPORTED;
+	this->sas->remove(this->sas, sa);
+	sa->src->destroy(sa->src);
+	sa->dst->destroy(sa->dst);
+	sa->src = data->new_src->clone(data->new_src);
+	sa->dst = data->new_dst->clone(data->new_dst);
+	enter(this, sa);
+
+	remote = sa->peer;
+	local = sa->inbound ? sa->dst : sa->src;
+	host = sa->inbound ? sa->src : sa->dst;
+	/* what is left over of a client that came back moves nothing */
+	if (!remote || !remote->spec.id ||
+	    sa != remote_newest(remote, sa->inbound) ||
+	    (local->ip_equals(local, remote->local) &&
+	     host->equals(host, remote->remote)))
+		return SUCCESS;
+	return remote_move(this, remote, local, host) ? SUCCESS : FAILED;
 }
 
 status_t sas_query(espudp_t *this, kernel_ipsec_sa_id_t *id, uint64_t *bytes,
