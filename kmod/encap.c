@@ -242,8 +242,11 @@ static struct dst_entry *route4(struct espudp_peer *peer, struct sock *sk,
 		path->saddr.s6_addr32[0] = fl.saddr;
 		return &rt->dst;
 	}
-	/* An address that this host has lost must not be sent from. */
-	if (fl.saddr && inet_addr_type(net, fl.saddr) != RTN_LOCAL)
+	/* An address that this host has lost must not be sent from. A VRF has a
+	 * table of its own.
+	 */
+	if (fl.saddr && inet_addr_type_dev_table(net, dev_get_by_index_rcu(net, fl.flowi4_oif),
+						 fl.saddr) != RTN_LOCAL)
 		return NULL;
 	rt = ip_route_output_flow(net, &fl, sk);
 	if (IS_ERR(rt))
@@ -394,7 +397,8 @@ enum espudp_drop espudp_encap_xmit(struct espudp_dev *edev, struct espudp_path *
 	skb_reset_inner_headers(skb);
 	skb_reset_network_header(skb);
 	/* Rather in fragments than not at all where the route's MTU is below ours. */
-	skb->ignore_df = !df || path->mtu > dst_mtu(path->dst);
+	df = df && path->mtu <= dst_mtu(path->dst);
+	skb->ignore_df = !df;
 	if (skb_is_gso(skb)) {
 		skb->ip_summed = CHECKSUM_PARTIAL;
 		skb->csum_start = skb_headroom(skb) - sizeof(struct udphdr);

@@ -180,6 +180,8 @@ if ip -n a link add vrf0 type vrf table 77 2>/dev/null; then
 	n a espudp set espudp0 bound-dev vrf0
 	check "the outside in a VRF: bound to it the tunnel works" reaches a $R4
 	check "the outside in a VRF: from the other side, too" reaches b $L4
+	n a espudp peer set espudp0 1 local 198.51.100.1
+	check "the outside in a VRF: from an address of its own, too" reaches a $R4
 	n a espudp set espudp0 bound-dev none
 	ip -n a link set a0 nomaster
 	ip -n a link del vrf0

@@ -332,5 +332,7 @@ for family in 4 6; do
 	sleep 0.5
 	diag "$(ip -n a route get 198.51.100.2 | tr '\n' ' ')"
 	check "IPv$family: with pmtu-discovery off no ICMP error lowers the path MTU" pmtu_is 1500
+	check "IPv$family: and what exceeds what the route has learned arrives, IPv4" fits 1400
+	check "IPv$family: likewise IPv6" fits6 1400
 done
 ktap_end
