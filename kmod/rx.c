@@ -30,7 +30,8 @@
 #include "rx.h"
 
 /* Apart from other users of the stack's fragment queues. */
-#define DEFRAG_USER 0x65737069	/* "espi" */
+/* Fragments of different peers never make one datagram; below are others' users. */
+#define DEFRAG_USER(peer) (BIT(31) | (peer)->serial)
 
 /**
  * struct rx_pkt - a packet being received
@@ -238,16 +239,17 @@ static bool tcp_csum_ok(struct sk_buff *skb, const struct espudp_flow *flow)
 /* Collects an inner fragment. True if @skb is now the whole datagram; else it
  * was taken, and *@why is set if it was dropped.
  */
-static bool rx_defrag(struct espudp_dev *edev, struct sk_buff *skb, enum espudp_drop *why)
+static bool rx_defrag(const struct espudp_peer *peer, struct sk_buff *skb,
+		      enum espudp_drop *why)
 {
-	struct net *net = dev_net(edev->dev);
+	struct net *net = dev_net(peer->edev->dev);
 	int err;
 
 	memset(skb->cb, 0, sizeof(skb->cb));
 	if (skb->protocol == htons(ETH_P_IP)) {
-		err = ip_defrag(net, skb, DEFRAG_USER);
+		err = ip_defrag(net, skb, DEFRAG_USER(peer));
 	} else {
-		err = nf_ct_frag6_gather(net, skb, DEFRAG_USER);
+		err = nf_ct_frag6_gather(net, skb, DEFRAG_USER(peer));
 		if (err && err != -EINPROGRESS)
 			kfree_skb(skb);
 	}
@@ -302,7 +304,7 @@ again:
 
 	match = espudp_select_match(peer, &flow);
 	if (unlikely(match == -EAGAIN && !whole)) {
-		if (!rx_defrag(edev, skb, &why)) {
+		if (!rx_defrag(peer, skb, &why)) {
 			if (why == ESPUDP_DROP_RX_DEFRAG)
 				espudp_stats_drop(edev, peer, sa, why);
 			return;
