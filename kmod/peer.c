@@ -176,6 +176,8 @@ void espudp_peer_kill(struct espudp_peer *peer)
 	struct espudp_sa *sa, *tmp;
 
 	lockdep_assert_held(&edev->lock);
+	if (peer->mode == ESPUDP_MODE_TRANSPORT && !peer->virt_family)
+		queue_work(espudp_wq, &edev->renew_work);	/* makes room for another */
 	espudp_select_set(&edev->select, peer, NULL, NULL, NULL);
 	espudp_pool_put(peer);
 	xa_erase(&edev->peers, peer->id);
@@ -262,7 +264,7 @@ void espudp_peer_renew_later(struct espudp_peer *peer)
  * @work: the device's renew_work
  *
  * A peer that comes where another is keeps its old entry: it is heard, and not
- * talked to.
+ * talked to until the other is gone.
  */
 void espudp_peer_renew_work(struct work_struct *work)
 {
@@ -270,19 +272,29 @@ void espudp_peer_renew_work(struct work_struct *work)
 	const struct espudp_endpoint *ep;
 	struct espudp_endpoint now;
 	struct espudp_peer *peer;
+	bool moved, stuck;
 	unsigned long id;
 
 	mutex_lock(&edev->lock);
-	xa_for_each(&edev->peers, id, peer) {
-		if (!READ_ONCE(peer->renew))
-			continue;
-		WRITE_ONCE(peer->renew, false);
-		rcu_read_lock();
-		ep = rcu_dereference(peer->ep);
-		now = ep ? *ep : (struct espudp_endpoint) {};
-		rcu_read_unlock();
-		espudp_peer_renew(peer, &now, NULL);
-	}
+	do {
+		moved = false;
+		stuck = false;
+		xa_for_each(&edev->peers, id, peer) {
+			if (!READ_ONCE(peer->renew))
+				continue;
+			WRITE_ONCE(peer->renew, false);
+			rcu_read_lock();
+			ep = rcu_dereference(peer->ep);
+			now = ep ? *ep : (struct espudp_endpoint) {};
+			rcu_read_unlock();
+			if (espudp_peer_renew(peer, &now, NULL)) {
+				WRITE_ONCE(peer->renew, true);
+				stuck = true;
+			} else {
+				moved = true;
+			}
+		}
+	} while (moved && stuck);	/* it may be where another was */
 	mutex_unlock(&edev->lock);
 }
 

@@ -372,6 +372,10 @@ static enum espudp_drop set_oa(const struct tx_ctx *ctx, const struct tx_how *ho
 	if (flow->family != path->family ||
 	    !espudp_addr_equal(flow->family, &flow->local, &path->saddr))
 		return ESPUDP_DROP_TX_SOURCE;
+	/* It has roamed, its selectors have not yet: somebody else may be there. */
+	if (!how->peer->virt_family &&
+	    !espudp_addr_equal(flow->family, &flow->remote, &path->daddr))
+		return ESPUDP_DROP_TX_NO_SELECTOR;
 	n->family = flow->family;
 	n->src[0] = flow->local;
 	n->dst[0] = flow->remote;
