@@ -52,11 +52,11 @@ static unsigned int parse4(struct sk_buff *skb, struct espudp_flow *flow,
 static unsigned int skip_exthdrs(struct sk_buff *skb, struct espudp_flow *flow,
 				 unsigned int off, unsigned int end)
 {
-	struct {
+	const struct {
 		u8 next;
 		u8 len;
 		__be16 frag;
-	} _h, *h;
+	} *h;
 	int i;
 
 	for (i = 0; i < EXTHDRS_MAX; i++) {
@@ -69,9 +69,9 @@ static unsigned int skip_exthdrs(struct sk_buff *skb, struct espudp_flow *flow,
 		default:
 			return off;
 		}
-		h = skb_header_pointer(skb, off, sizeof(_h), &_h);
-		if (!h)
+		if (!pskb_may_pull(skb, off + sizeof(*h)))
 			return 0;
+		h = (const void *)skb->data + off;
 		off += 8;
 		if (flow->proto == IPPROTO_FRAGMENT) {
 			if (h->frag & htons(IP6_OFFSET | IP6_MF))
@@ -118,8 +118,8 @@ static unsigned int parse6(struct sk_buff *skb, struct espudp_flow *flow,
  * @out: the source is local; else the destination
  * @flow: filled in
  *
- * On success the fixed IP header, and IPv4's options, are in the linear part,
- * the packet is not longer than skb->len, perhaps shorter.
+ * On success all headers up to ports are in the linear part, where nobody changes
+ * them once they were looked at; the packet is not longer than skb->len, perhaps shorter.
  *
  * Return: false if the packet is malformed.
  */
@@ -128,7 +128,7 @@ bool espudp_select_parse(struct sk_buff *skb, bool out, struct espudp_flow *flow
 	struct in6_addr *src = out ? &flow->local : &flow->remote;
 	struct in6_addr *dst = out ? &flow->remote : &flow->local;
 	unsigned int off, end;
-	__be16 _ports[2], *ports;
+	const __be16 *ports;
 
 	memset(flow, 0, sizeof(*flow));
 	if (!pskb_may_pull(skb, sizeof(struct iphdr)))
@@ -149,11 +149,9 @@ bool espudp_select_parse(struct sk_buff *skb, bool out, struct espudp_flow *flow
 	if (flow->frag || !has_ports(flow->proto))
 		return true;
 
-	if (end - off < sizeof(_ports))
+	if (end - off < 2 * sizeof(*ports) || !pskb_may_pull(skb, off + 2 * sizeof(*ports)))
 		return false;
-	ports = skb_header_pointer(skb, off, sizeof(_ports), _ports);
-	if (!ports)
-		return false;
+	ports = (const void *)skb->data + off;
 	flow->ports = true;
 	flow->local_port = out ? ports[0] : ports[1];
 	flow->remote_port = out ? ports[1] : ports[0];
