@@ -195,7 +195,7 @@ static int overlap(struct espudp_pool *mine, const struct in6_addr *addr, u8 ple
 
 	list_for_each_entry(pool, &all_pools, list) {
 		if (pool == mine || pool->family != mine->family ||
-		    pool->net != mine->edev->net ||
+		    READ_ONCE(pool->edev->net) != mine->edev->net ||
 		    !same_prefix(&pool->addr, addr, min(pool->plen, plen)))
 			continue;
 		NL_SET_ERR_MSG(extack, "the pool overlaps that of another device");
@@ -291,7 +291,6 @@ int espudp_pool_set(struct espudp_dev *edev, u8 family, const struct in6_addr *a
 		list_del_init(&pool->list);
 		if (plen) {
 			pool->addr = *addr;
-			pool->net = edev->net;
 			pool->next = 0;
 			/* Pairs with espudp_pool_covers(). */
 			smp_store_release(&pool->plen, plen);

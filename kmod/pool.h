@@ -16,7 +16,6 @@ struct netlink_ext_ack;
  * struct espudp_pool - virtual addresses of one family
  * @list: all pools, so that none overlap
  * @edev: owner
- * @net: namespace in which they must not overlap
  * @addr: first address; IPv4 in the first word
  * @plen: prefix length; 0 for no pool
  * @next: where to look for the next free address, counted from @addr
@@ -27,7 +26,6 @@ struct netlink_ext_ack;
 struct espudp_pool {
 	struct list_head list;
 	struct espudp_dev *edev;
-	struct net *net;
 	struct in6_addr addr;
 	u8 family;
 	u8 plen;
