@@ -230,10 +230,10 @@ static int dev_newlink(struct net *src_net, struct net_device *dev, struct nlatt
 	if (err)
 		goto free_select;
 	err = -ENOMEM;
-	edev->rxq = espudp_queue_alloc(edev, espudp_rx_poll);
+	edev->rxq = espudp_queue_alloc(edev, espudp_rx_poll, ESPUDP_DROP_RX_DEV_DOWN);
 	if (!edev->rxq)
 		goto free_pool;
-	edev->txq = espudp_queue_alloc(edev, espudp_tx_poll);
+	edev->txq = espudp_queue_alloc(edev, espudp_tx_poll, ESPUDP_DROP_TX_DEV_DOWN);
 	if (!edev->txq)
 		goto free_rxq;
 

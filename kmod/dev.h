@@ -24,6 +24,7 @@ struct espudp_sock;
  * @queued: packets ever put into @in, under its lock (transmit)
  * @taken: packets ever taken out; owned by the poll
  * @done: likewise, those that were handed down, with all before them
+ * @down: why packets are dropped when the device goes down
  * @order: started packets or batches, oldest first, finished strictly in this
  *	order; owned by the poll
  */
@@ -36,6 +37,7 @@ struct espudp_queue {
 	u16 queued;
 	u16 taken;
 	u16 done;
+	enum espudp_drop down;
 	struct list_head order;
 };
 

@@ -67,8 +67,13 @@ void espudp_hold_init(struct espudp_dev *edev)
  */
 void espudp_hold_stop(struct espudp_dev *edev)
 {
+	struct sk_buff *skb;
+
 	timer_shutdown_sync(&edev->held_timer);
-	skb_queue_purge(&edev->held);
+	local_bh_disable();
+	while ((skb = skb_dequeue(&edev->held)))
+		espudp_drop(edev, NULL, NULL, skb, ESPUDP_DROP_RX_SPI_LARVAL);
+	local_bh_enable();
 }
 
 /**

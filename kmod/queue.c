@@ -42,12 +42,14 @@ void espudp_queue_done(struct espudp_queue *q, unsigned int n)
  * espudp_queue_alloc() - make the queues of one direction
  * @edev: device
  * @poll: NAPI poll
+ * @down: why packets are dropped when the device goes down
  *
  * Context: process, RTNL.
  * Return: queues for each possible CPU, stopped, or NULL.
  */
 struct espudp_queue __percpu *
-espudp_queue_alloc(struct espudp_dev *edev, int (*poll)(struct napi_struct *, int))
+espudp_queue_alloc(struct espudp_dev *edev, int (*poll)(struct napi_struct *, int),
+		   enum espudp_drop down)
 {
 	struct espudp_queue __percpu *queues = alloc_percpu(struct espudp_queue);
 	int cpu;
@@ -59,6 +61,7 @@ espudp_queue_alloc(struct espudp_dev *edev, int (*poll)(struct napi_struct *, in
 
 		q->edev = edev;
 		q->cpu = cpu;
+		q->down = down;
 		skb_queue_head_init(&q->in);
 		INIT_LIST_HEAD(&q->order);
 		netif_napi_add(edev->dev, &q->napi, poll);
@@ -73,7 +76,7 @@ static void queue_purge(struct espudp_queue *q, void (*drop)(struct espudp_job *
 
 	local_bh_disable();
 	while ((skb = skb_dequeue(&q->in)))
-		kfree_skb(skb);
+		espudp_drop(q->edev, NULL, NULL, skb, q->down);
 	q->bytes = 0;
 	q->taken = q->queued;
 	while ((job = espudp_job_next_done(q)))

@@ -33,7 +33,8 @@ struct espudp_job {
 struct espudp_queue *espudp_queue_for(struct espudp_dev *edev, struct sk_buff *skb, u32 **slot);
 void espudp_queue_done(struct espudp_queue *q, unsigned int n);
 struct espudp_queue __percpu *
-espudp_queue_alloc(struct espudp_dev *edev, int (*poll)(struct napi_struct *, int));
+espudp_queue_alloc(struct espudp_dev *edev, int (*poll)(struct napi_struct *, int),
+		   enum espudp_drop down);
 void espudp_queue_free(struct espudp_queue __percpu *queues,
 		       void (*drop)(struct espudp_job *job));
 void espudp_queue_start(struct espudp_queue __percpu *queues);
