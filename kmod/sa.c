@@ -190,6 +190,7 @@ static struct espudp_sa *sa_alloc(struct espudp_dev *edev, struct espudp_peer *p
 	sa->edev = edev;
 	sa->dir = dir;
 	sa->installed = ktime_get_boottime_seconds();
+	sa->gen = ++edev->next_gen;
 	if (peer) {
 		kref_get(&peer->ref);
 		sa->peer = peer;
@@ -204,7 +205,6 @@ static void sa_link(struct espudp_sa *sa)
 {
 	struct espudp_dev *edev = sa->edev;
 
-	sa->gen = ++edev->next_gen;
 	if (sa->peer) {
 		list_add_rcu(&sa->list, &sa->peer->sas);
 		sa->peer->n_sas++;
@@ -371,6 +371,7 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 	sa->ready = jiffies + msecs_to_jiffies(life->standby);
 	atomic64_set(&sa->seq, seq);
 	sa->seq_start = seq;
+	sa->oa = *oa;
 	get_random_bytes(&sa->iv_mask, sizeof(sa->iv_mask));
 	err = espudp_aead_init(&sa->aead, params, extack);
 	if (!err && dir == ESPUDP_DIR_IN)
@@ -398,7 +399,6 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 	}
 	if (new_ep)
 		espudp_peer_set_endpoint(peer, new_ep);
-	sa->oa = *oa;
 	if (dir == ESPUDP_DIR_OUT && peer->mode == ESPUDP_MODE_TRANSPORT)
 		default_oa(peer, &sa->oa);
 	if (old) {
@@ -588,17 +588,21 @@ void espudp_sa_used(struct espudp_sa *sa, unsigned int packets, unsigned int byt
  * @sa: inbound SA
  * @reason: why the packet was dropped
  *
- * Every ESPUDP_FAIL_THRESHOLD failures make an event.
+ * ESPUDP_FAIL_THRESHOLD failures make an event, at most one a second: anybody
+ * can forge packets.
  *
  * Context: softirq.
  */
 void espudp_sa_failed(struct espudp_sa *sa, enum espudp_drop reason)
 {
 	bool auth = reason == ESPUDP_DROP_RX_AUTH;
-	atomic_t *count = auth ? &sa->fail_auth : &sa->fail_replay;
-	u32 n = atomic_inc_return(count);
+	struct espudp_failures *f = auth ? &sa->fail_auth : &sa->fail_replay;
+	u32 n = atomic_inc_return(&f->n), told = READ_ONCE(f->told);
+	unsigned long last = READ_ONCE(f->last);
 
-	if (n % ESPUDP_FAIL_THRESHOLD == 0)
-		espudp_event_sa(sa, auth ? ESPUDP_EVENT_TYPE_AUTH : ESPUDP_EVENT_TYPE_REPLAY,
-				0, ESPUDP_FAIL_THRESHOLD);
+	if (n - told < ESPUDP_FAIL_THRESHOLD || (told && time_before(jiffies, last + HZ)) ||
+	    cmpxchg(&f->told, told, n) != told)
+		return;
+	WRITE_ONCE(f->last, jiffies);
+	espudp_event_sa(sa, auth ? ESPUDP_EVENT_TYPE_AUTH : ESPUDP_EVENT_TYPE_REPLAY, 0, n - told);
 }

@@ -55,7 +55,11 @@ struct espudp_sa {
 	unsigned long last_used;
 	struct espudp_lifetime life;
 	unsigned long ready;
-	atomic_t fail_replay, fail_auth;
+	struct espudp_failures {
+		atomic_t n;
+		u32 told;
+		unsigned long last;	/* jiffies */
+	} fail_replay, fail_auth;
 	struct espudp_stats __percpu *stats;
 
 	u32 gen;
