@@ -103,7 +103,7 @@ unchanged()
 
 files()
 {
-	(cd "$root/$1" && find . -not -type d | sort)
+	(cd "$root/$1" && find . -not -type d | LC_ALL=C sort)
 }
 
 # built KERNEL: by DKMS
@@ -168,6 +168,7 @@ listing >"$T/before"
 cat >"$T/installed" <<EOT
 ./lib/modules/${release[6.1]}/updates/espudp.ko
 ./usr/bin/espudp
+./usr/lib/systemd/system/espudp-shield.service
 ./usr/lib/systemd/system/espudp@.service
 ./usr/share/bash-completion/completions/espudp
 ./usr/share/man/man8/espudp.8
