@@ -229,6 +229,16 @@ def fragments(peer):
     equal("5.2: nor does a first fragment of eight octets hide the ports",
           [payload_of(one) for one in got], [payload_of(answer)])
 
+    neighbour = Peer(hosts + "proto udp remote-port 2001 local-port 1000")
+    answer = turned(udp(dst="10.1.0.9", data=bytes(range(256)) * 3))
+    theirs = turned(udp(1000, 2001, dst="10.1.0.9", data=bytes(768)))
+    cut, theirs = fragments4(answer, 304), fragments4(theirs, 304)
+    got = site.receive(*map(neighbour.seal, theirs[1:]), peer.seal(cut[0]))
+    equal("5.2: fragments of two peers do not make one datagram", got, [])
+    got = site.receive(*map(peer.seal, cut[1:]))
+    equal("5.2: those of each do", [payload_of(one) for one in got], [payload_of(answer)])
+    site.tool("peer", "del", "espudp0", neighbour.ident)
+
 
 def payload_of(packet):
     return packet[20:] if version(packet) == 4 else packet[40:]
