@@ -10,11 +10,6 @@
 
 #include <uapi/linux/espudp.h>
 
-/* Integer value ranges */
-static const struct netlink_range_validation espudp_a_sa_standby_range = {
-	.max	= 60000ULL,
-};
-
 /* Common nested types */
 const struct nla_policy espudp_dev_nl_policy[ESPUDP_A_DEV_POOL + 1] = {
 	[ESPUDP_A_DEV_PORT] = { .type = NLA_U16, },
@@ -115,7 +110,7 @@ const struct nla_policy espudp_sa_nl_policy[ESPUDP_A_SA_STANDBY + 1] = {
 	[ESPUDP_A_SA_DRIVER] = { .type = NLA_NUL_STRING, },
 	[ESPUDP_A_SA_OA_LOCAL] = { .type = NLA_BINARY, },
 	[ESPUDP_A_SA_OA_REMOTE] = { .type = NLA_BINARY, },
-	[ESPUDP_A_SA_STANDBY] = NLA_POLICY_FULL_RANGE(NLA_U32, &espudp_a_sa_standby_range),
+	[ESPUDP_A_SA_STANDBY] = NLA_POLICY_MAX(NLA_U32, 30000),
 };
 
 const struct nla_policy espudp_selector_nl_policy[ESPUDP_A_SELECTOR_PRIORITY + 1] = {

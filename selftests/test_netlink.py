@@ -37,7 +37,7 @@ SETTABLE = {
            "ESN": 0, "REPLAY_WINDOW": (4, 8192), "SEQ": 8, "REMOTE": "addr", "REMOTE_PORT": 2,
            "SOFT_SECONDS": 8, "HARD_SECONDS": 8, "SOFT_PACKETS": 8, "HARD_PACKETS": 8,
            "SOFT_BYTES": 8, "HARD_BYTES": 8, "OA_LOCAL": "addr", "OA_REMOTE": "addr",
-           "STANDBY": (4, 60000)},
+           "STANDBY": (4, 30000)},
     "RESERVE": {"PEER": 4, "SPI_MIN": 4, "SPI_MAX": 4, "TIMEOUT": 4},
 }
 READONLY = {

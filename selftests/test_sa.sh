@@ -147,7 +147,7 @@ out_is()
 	is "$(peer_get a 1 '.["spi-out"]')" $(($1))
 }
 
-tun_sa a 1 out 0x1101 standby 60000
+tun_sa a 1 out 0x1101 standby 30000
 check "while one stands by, packets arrive" is "$(burst a $L4 b $R4 5)" 5
 check "over the older one" is "$(used a out 0x1101)$(out_is $right && echo older)" 0older
 n a espudp sa del espudp0 out 1 spi 0x1101
@@ -168,7 +168,7 @@ check "the record of unknown SPIs has SPI, sender and number" is "$(dev_get b \
 n a espudp flush espudp0 sas
 n b espudp flush espudp0 sas
 check "flush deletes all SAs and no peer" is "$(dev_get a '"\(.sas) \(.peers)"')" "0 1"
-tun_sa a 1 out 0x1101 standby 60000
+tun_sa a 1 out 0x1101 standby 30000
 check "one that stands by is used if there is no other" out_is 0x1101
 tun_sa a 1 out 0x1102
 check "not if there is" out_is 0x1102

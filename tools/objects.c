@@ -195,7 +195,7 @@ static const struct field sa_fields[] = {
 	F(SA_DRIVER, STRING, driver, 0),
 	F(SA_OA_LOCAL, ADDR, oa_local, F_RW, .conf = "OaLocal"),
 	F(SA_OA_REMOTE, ADDR, oa_remote, F_RW, .conf = "OaRemote"),
-	F(SA_STANDBY, U32, standby, F_RW, .max = 60000),
+	F(SA_STANDBY, U32, standby, F_RW, .max = 30000),
 };
 SET_DEFINE(sa, sa);
 #undef S
