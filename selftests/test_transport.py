@@ -467,8 +467,26 @@ def host_to_host():
     proto, body = one.receive() or (0, b"")
     check("a policy rule for L2TP sends the answers through the device, ESP does not loop",
           proto == UDP and body[8:] == b"pong", proto, body.hex())
-    server.close()
+
+    two = Client(4, pool=False, port=41002, remote=host("203.0.113.77"))
+    two.send(UDP, two.datagram(UDP, 1701, 1701, b"roamed"))
+    try:
+        data = server.recv(2048)
+    except TimeoutError:
+        data = b""
+    equal("one that roams to where another is, is heard", (data, two.show()["remote"]),
+          (b"roamed", host(NAT[4])))
+    server.sendto(b"whose", (NAT[4], 1701))
+    equal("but what goes there is the other's", ((one.receive() or (0, b""))[1][8:],
+                                                 two.receive(1)), (b"whose", None))
     one.delete()
+
+    def answered():
+        server.sendto(b"mine", (NAT[4], 1701))
+        return two.receive(0.5)
+    check("until that one is gone", forge.wait_for(5, answered))
+    server.close()
+    two.delete()
 
 
 def nat_scope():
