@@ -105,16 +105,18 @@ slab()
 	awk '$1 == "Slab:" { slab = $2 } $1 == "SUnreclaim:" { print slab, $2 }' /proc/meminfo
 }
 
-# objects CACHE...: in use of each, from slabinfo, which takes what is free in a
-# processor's own slabs for used: those are given back first
+caches='UDP UDPv6 net_namespace kmalloc-512 kmalloc-1k kmalloc-2k kmalloc-4k kmalloc-8k'
+
+# Objects in use of each cache, from slabinfo, which takes what is free in a
+# processor's own slabs for used: those are given back first.
 objects()
 {
 	local cache
 
-	for cache; do
+	for cache in $caches; do
 		echo 1 >"/sys/kernel/slab/$cache/shrink" || return 1
 	done
-	awk -v caches="$*" 'BEGIN { n = split(caches, c); for (i = 1; i <= n; i++) want[c[i]] = 1 }
+	awk -v caches="$caches" 'BEGIN { n = split(caches, c); for (i = 1; i <= n; i++) want[c[i]] = 1 }
 		$1 in want { print $1, $2 }' /proc/slabinfo
 }
 
@@ -125,8 +127,7 @@ for i in {0..7}; do
 done
 rmmod espudp
 read -r slab_before unreclaim_before < <(slab)
-objects UDP UDPv6 net_namespace kmalloc-512 kmalloc-1k kmalloc-2k kmalloc-4k kmalloc-8k \
-	>"$T/objects"
+objects >"$T/objects"
 load_module ''
 
 began=$SECONDS
@@ -158,8 +159,7 @@ check "so is SUnreclaim" [ $((unreclaim_after - unreclaim_before)) -lt 1024 ]
 # nothing of which one is left for each cycle
 grown()
 {
-	objects UDP UDPv6 net_namespace kmalloc-512 kmalloc-1k kmalloc-2k kmalloc-4k kmalloc-8k |
-		awk -v n="$cycles" 'NR == FNR { old[$1] = $2; next }
+	objects | awk -v n="$cycles" 'NR == FNR { old[$1] = $2; next }
 			$2 - old[$1] >= n { print $1 ": " old[$1] " -> " $2; bad = 1 }
 			END { exit !(bad || NR == FNR) }' "$T/objects" -
 }
