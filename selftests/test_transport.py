@@ -552,10 +552,10 @@ def silence(old, awake, since):
     awake.receive()     # that nobody is there
     twin = Client(4, name="awake")
     check(f"{SILENT} seconds later: a peer that is heard keeps its address",
-          twin.virtual != awake.virtual and awake.show()["virtual"] == host(awake.virtual))
+          twin.virtual != awake.virtual and awake.show().get("virtual") == host(awake.virtual))
     stranger = Client(4, name="sleeper", remote=host(ELSEWHERE[4]))
     check("one of another outer address does not get the address of a silent one of its name",
-          stranger.virtual != old.virtual and old.show()["virtual"] == host(old.virtual))
+          stranger.virtual != old.virtual and old.show().get("virtual") == host(old.virtual))
     namesake = Client(4, name="another")
     check("nor one of another name", namesake.virtual != old.virtual)
     heir = Client(4, name="sleeper")
