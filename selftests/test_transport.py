@@ -14,11 +14,13 @@ computes its checksums so.
 # TIMEOUT: 120
 
 import contextlib
+import errno
 import ipaddress
 import os
 import socket
 import struct
 import sys
+import time
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 import conformance
@@ -28,9 +30,11 @@ from forge import Esp, check, csum, equal, n, netns, pseudo, run, wait_for
 GATEWAY = {4: "198.51.100.2", 6: "2001:db8:2::2"}
 NAT = {4: "198.51.100.1", 6: "2001:db8:2::1"}
 PRIVATE = {4: "192.168.1.2", 6: "fd01::2"}
+ELSEWHERE = {4: "198.51.100.9", 6: "2001:db8:2::9"}
 SERVER = {4: "10.9.0.2", 6: "fd09::2"}
 POOL = {4: "100.100.0.0/16", 6: "fd64::/64"}
 UDP, TCP, UDPLITE, ICMP, ICMPV6, DCCP = 17, 6, 136, 1, 58, 33
+SILENT = 30     # seconds, ESPUDP_SILENT
 AT = {UDP: 6, UDPLITE: 6, TCP: 16, ICMPV6: 2, ICMP: 2, DCCP: 6}
 
 
@@ -110,6 +114,15 @@ class Client:
                 return reply["peer"]
         return None
 
+    def move(self, addr, port):
+        """Its next packets come from there."""
+        family = self.sock.family
+        self.sock.close()
+        with netns("a"):
+            self.sock = socket.socket(family, socket.SOCK_DGRAM)
+            self.sock.bind((addr, port))
+            self.sock.connect((GATEWAY[self.family], 4500))
+
     def delete(self):
         self.sock.close()
         netlink.must("peer-del", ifname="espudp0", peer={"id": self.id})
@@ -154,6 +167,9 @@ def topology():
         # what is left to the device is really done
         n(name, "ethtool", "-K", dev, "tx", "off")
     n("b", "ethtool", "-K", "b0", "tx", "off")
+    for address in f"{ELSEWHERE[4]}/24", f"{ELSEWHERE[6]}/64":
+        run("ip", "-n", "a", "addr", "add", address, "dev", "a0",
+            *["nodad"] * (":" in address))
     run("ip", "-n", "c", "route", "add", "default", "via", "10.9.0.1")
     run("ip", "-n", "c", "route", "add", "default", "via", "fd09::1")
     n("b", "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
@@ -293,11 +309,7 @@ def original(family):
     check(f"IPv{family}: outbound, the checksum is over the original addresses", proto == UDP and
           right(UDP, body, GATEWAY[family], PRIVATE[family]), body.hex())
     # RFC 3948 section 3.1.2: what the peer was told once holds for the SA's life
-    old = client.sock
-    with netns("a"):
-        client.sock = socket.socket(old.family, socket.SOCK_DGRAM)
-        client.sock.bind((NAT[family], client.port + 5000))
-        client.sock.connect((GATEWAY[family], 4500))
+    client.move(NAT[family], client.port + 5000)
     client.send(UDP, good)
     try:
         server.recv(2048)
@@ -307,9 +319,74 @@ def original(family):
     proto, body = client.receive() or (0, b"")
     check(f"IPv{family}: likewise after the mapping changed, at the new port", proto == UDP and
           body[8:] == b"moved" and right(UDP, body, GATEWAY[family], PRIVATE[family]), body.hex())
-    old.close()
+    server.close()
+    good = client.datagram(TCP, 1234, 1, b"")
+    bad = client.datagram(TCP, 1235, 1, b"")
+    client.send(TCP, bad[:16] + bytes((bad[16] ^ 1,)) + bad[17:])
+    client.send(TCP, good)
+    proto, body = client.receive() or (0, b"")
+    check(f"IPv{family}: likewise TCP, only a right checksum is answered, over original addresses",
+          proto == TCP and body[2:4] == good[:2] and body[13] & 4 and
+          right(TCP, body, GATEWAY[family], PRIVATE[family]), proto, body.hex())
+    client.delete()
+
+
+def roamed(family):
+    """RFC 3948 section 3.1.2: the peer goes by the addresses that it was told by IKE."""
+    client = Client(family)
+    server = forge.receiver("b", GATEWAY[family], 1701)
+    server.settimeout(5 * conformance.SLOW)
+    client.move(ELSEWHERE[family], client.port)
+    client.send(UDP, client.datagram(UDP, 1701, 1701, b"here I am"))
+    try:
+        sender = server.recvfrom(2048)[1][0]
+    except TimeoutError:
+        sender = ""
+    equal(f"IPv{family}: a client that roams to another address has its virtual one still",
+          (sender, client.show()["remote"]), (client.virtual, host(ELSEWHERE[family])))
+    server.sendto(b"moved", (client.virtual, 1701))
+    proto, body = client.receive() or (0, b"")
+    check(f"IPv{family}: outbound checksums stay over the address of when the SA was made",
+          proto == UDP and body[8:] == b"moved" and
+          right(UDP, body, GATEWAY[family], NAT[family]), proto, body.hex())
+    client.back = Esp(client.back.spi + 0x1000)
+    forge.sa_new("b", "espudp0", client.id, "out", client.back)
+    server.sendto(b"rekeyed", (client.virtual, 1701))
+    proto, body = client.receive() or (0, b"")
+    check(f"IPv{family}: those of the next SA are over the new one", proto == UDP and
+          body[8:] == b"rekeyed" and right(UDP, body, GATEWAY[family], ELSEWHERE[family]),
+          proto, body.hex())
     server.close()
     client.delete()
+
+
+def udplite(family, client):
+    """Its checksum covers what its sender says."""
+    with netns("b"):
+        server = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET,
+                               socket.SOCK_DGRAM, UDPLITE)
+    server.bind((GATEWAY[family], 1701))
+    server.settimeout(5 * conformance.SLOW)
+    for coverage, what in (0, "all"), (8, "the header only"):
+        body = struct.pack("!HHHH", 1701, 1701, coverage, 0) + b"lite"
+        covered = len(body[:coverage or None])
+        base = pseudo(PRIVATE[family], GATEWAY[family], UDPLITE, len(body))
+        body = body[:6] + struct.pack("!H", csum(base + body[:covered])) + body[8:]
+        client.send(UDPLITE, body)
+        try:
+            data, sender = server.recvfrom(2048)
+        except TimeoutError:
+            data, sender = b"", ("nobody",)
+        equal(f"IPv{family}: UDP-Lite whose checksum covers {what} arrives", (data, sender[0]),
+              (b"lite", client.virtual))
+        server.setsockopt(UDPLITE, 10, coverage)    # UDPLITE_SEND_CSCOV
+        server.sendto(b"pong", (client.virtual, 1701))
+        proto, body = client.receive() or (0, b"")
+        base = pseudo(GATEWAY[family], NAT[family], UDPLITE, len(body))
+        check(f"IPv{family}: and is answered, covered and right likewise", proto == UDPLITE and
+              body[4:6] == struct.pack("!H", coverage) and body[8:] == b"pong" and
+              csum(base + body[:covered]) == 0, proto, body.hex())
+    server.close()
 
 
 def fragments(family, client):
@@ -365,6 +442,60 @@ def fragments(family, client):
     n("b", "nft", "delete", "table", table, "t")
 
 
+def too_big(family, client):
+    """A router on the outer path has a link of 1300 octets."""
+    icmp = ICMP if family == 4 else ICMPV6
+    outer = forge.ip(GATEWAY[family], NAT[family], UDP, struct.pack(
+        "!HHHHI", 4500, client.port, 1400, 0, client.back.spi), length=1420 - 20 * (family == 6))
+    error = struct.pack("!BBHI", *((3, 4) if family == 4 else (2, 0)), 0, 1300) + outer
+    if family == 4:
+        error = error[:2] + struct.pack("!H", csum(error)) + error[4:]
+    with netns("a"), socket.socket(client.sock.family, socket.SOCK_RAW, icmp) as router:
+        router.sendto(error, (GATEWAY[family], 0))
+    check(f"IPv{family}: 'too big' of the outer path lowers the path MTU of a peer with a virtual "
+          "address", wait_for(5 * conformance.SLOW, lambda: client.show()["pmtu"] == 1300),
+          client.show())
+    mtu = max(client.show()["mtu"], 1280 if family == 6 else 0)
+    while client.receive(0.2):      # of before
+        pass
+    before = forge.settle("b")
+
+    def told(ns):
+        """A sender of what is larger: (about what address, error, from ICMP, MTU)"""
+        # IP_RECVERR and IP_MTU_DISCOVER, and those of IPv6
+        level, recverr, discover = (0, 11, 10) if family == 4 else (41, 25, 23)
+        with netns(ns):
+            sock = socket.socket(client.sock.family, socket.SOCK_DGRAM)
+        sock.setsockopt(level, recverr, 1)
+        sock.setsockopt(level, discover, 2)
+        sock.connect((client.virtual, 1701))
+        sock.send(bytes(1320))
+
+        def heard():
+            with contextlib.suppress(BlockingIOError):
+                _, extra, _, about = sock.recvmsg(2048, 512,
+                                                  socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+                number, origin, _, _, _, info = struct.unpack("=IBBBBI", extra[0][2][:12])
+                return about[0], number, origin in (2, 3), info
+            return None
+        error = wait_for(5 * conformance.SLOW, heard)
+        sock.close()
+        return error
+    told_so = (client.virtual, errno.EMSGSIZE, True, mtu)
+    equal(f"IPv{family}: a sender of the gateway's is told by ICMP that quotes the virtual "
+          "address", told("b"), told_so)
+    table = "ip" if family == 4 else "ip6"
+    n("b", "nft", "-f", "-", stdin=f"""table {table} t {{ chain post {{
+        type nat hook postrouting priority 100
+        oifname espudp0 snat to {GATEWAY[family]}
+        }}
+        }}""")
+    equal(f"IPv{family}: likewise one that is forwarded for", told("c"), told_so)
+    n("b", "nft", "delete", "table", table, "t")
+    check(f"IPv{family}: of what was too big nothing left, which is counted by name",
+          not client.receive(0.2) and counted(before).get("tx-too-big", 0) > 0, counted(before))
+
+
 def selectors():
     """Protocol and ports are compared as given, in both directions."""
     client = Client(4, proto=UDP)
@@ -411,6 +542,29 @@ def addresses():
     error, message = set_pool(4, "100.100.0.0/30")
     check("a pool in use does not change", error == 16 and "delete them" in message, message)
     for client in twin, back, other, heir, chosen:
+        client.delete()
+
+
+def silence(old, awake, since):
+    """The address of one that is there, but not heard, for those who are like it."""
+    time.sleep(max(0, since + SILENT + 1 - time.monotonic()))
+    awake.send(UDP, awake.datagram(UDP, 9, 9, b"awake"))
+    awake.receive()     # that nobody is there
+    twin = Client(4, name="awake")
+    check(f"{SILENT} seconds later: a peer that is heard keeps its address",
+          twin.virtual != awake.virtual and awake.show().get("virtual") == host(awake.virtual))
+    stranger = Client(4, name="sleeper", remote=host(ELSEWHERE[4]))
+    check("one of another outer address does not get the address of a silent one of its name",
+          stranger.virtual != old.virtual and old.show().get("virtual") == host(old.virtual))
+    namesake = Client(4, name="another")
+    check("nor one of another name", namesake.virtual != old.virtual)
+    heir = Client(4, name="sleeper")
+    equal("one of its name and outer address does", heir.virtual, old.virtual)
+    before = forge.settle("b")
+    old.send(UDP, old.datagram(UDP, 1, 1, b"late"))
+    equal("then the silent one has none, what still comes from it is dropped by name",
+          (counted(before), "virtual" in old.show()), ({"rx-virtual": 1}, False))
+    for client in old, awake, twin, stranger, namesake, heir:
         client.delete()
 
 
@@ -548,11 +702,16 @@ netlink = forge.netlink("b")
 for f in 4, 6:
     equal(f"IPv{f}: a pool", set_pool(f, POOL[f]), (0, ""))
 pools()
+silent_since = time.monotonic()
+sleeper, waker = Client(4, name="sleeper"), Client(4, name="awake")
 for f in 4, 6:
     this, that = local(f)
     forwarded(f, this)
     original(f)
+    roamed(f)
+    udplite(f, this)
     fragments(f, this)
+    too_big(f, this)
     this.delete()
     that.delete()
 selectors()
@@ -560,5 +719,6 @@ addresses()
 nat_scope()
 many()
 host_to_host()
+silence(sleeper, waker, silent_since)
 small_pool()
 forge.end()
