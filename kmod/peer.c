@@ -422,7 +422,8 @@ void espudp_peer_roam(struct espudp_peer *peer, struct espudp_sa *sa,
  * espudp_peer_usable_out() - the newest outbound SA that is usable now
  * @peer: peer
  *
- * One that stands by only if there is no other. For packets that find @peer->out expired before it has been replaced.
+ * One that stands by only if there is no other. For packets that find @peer->out
+ * expired before it has been replaced.
  *
  * Context: RCU read side, or the device's lock.
  * Return: SA or NULL.
