@@ -120,11 +120,11 @@ bad_words()
 }
 check "bad words are refused in one line that names them" bad_words
 check "nothing of it was done" is "$(espudp show --json | jq -c '.[0].peer')" '[]'
-echo 'zz' >"$T/odd"
+echo 'not!hexadecimal?' >"$T/odd"
 chmod 600 "$T/odd"
 check "a key that is not hexadecimal is refused, and not shown" sh -c "
 	! espudp sa add espudp0 1 in spi 256 enc aes-gcm key-file $T/odd 2>$T/err &&
-	grep -q 'odd.*hexadecimal' $T/err && ! grep -q zz $T/err"
+	grep -q 'odd.*hexadecimal' $T/err && ! grep -qF 'not!' $T/err"
 
 # Routes.
 check "a peer is added, its id printed" \
