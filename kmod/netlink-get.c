@@ -255,11 +255,11 @@ static int put_use(struct sk_buff *msg, const struct espudp_sa *sa)
 {
 	const struct espudp_aead *aead = &sa->aead;
 	bool in = sa->dir == ESPUDP_DIR_IN;
-	unsigned long last = READ_ONCE(sa->last_used), ready = sa->ready;
+	unsigned long last = READ_ONCE(sa->last_used), now = jiffies;
 	u32 standby = READ_ONCE(sa->life.standby);
 
 	if (standby)	/* what is left of it */
-		standby = time_before(jiffies, ready) ? jiffies_to_msecs(ready - jiffies) : 0;
+		standby = time_before(now, sa->ready) ? jiffies_to_msecs(sa->ready - now) : 0;
 	if (nla_put_string(msg, ESPUDP_A_SA_ENC, aead->enc) ||
 	    (aead->auth && nla_put_string(msg, ESPUDP_A_SA_AUTH, aead->auth)) ||
 	    nla_put_string(msg, ESPUDP_A_SA_DRIVER, crypto_aead_driver_name(aead->tfm)) ||

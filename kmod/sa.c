@@ -143,7 +143,7 @@ static void sa_timer(struct timer_list *t)
 	u64 age = ktime_get_boottime_seconds() - sa->installed;
 	u64 soft = READ_ONCE(sa->life.soft_seconds);
 	u64 hard = READ_ONCE(sa->life.hard_seconds);
-	unsigned long wait;
+	unsigned long now = jiffies, wait;
 	u64 next = 3600;
 
 	if (hard && age >= hard) {
@@ -158,13 +158,13 @@ static void sa_timer(struct timer_list *t)
 	else if (soft)
 		next = min(next, soft - age);
 	wait = next * HZ;
-	if (sa->life.standby && time_after_eq(jiffies, sa->ready)) {
+	if (sa->life.standby && time_after_eq(now, sa->ready)) {
 		WRITE_ONCE(sa->life.standby, 0);
 		espudp_peer_pick_out(sa->peer);
 	} else if (sa->life.standby) {
-		wait = min(wait, sa->ready - jiffies);
+		wait = min(wait, sa->ready - now);
 	}
-	mod_timer(&sa->timer, jiffies + wait);
+	mod_timer(&sa->timer, now + wait);
 }
 
 static void sa_arm(struct espudp_sa *sa)
