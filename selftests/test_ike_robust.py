@@ -11,7 +11,7 @@ restart'). b is charon with kernel-espudp; its default route leads to a. Charons
 the kinds that cannot have the plugin run in x, y and z, connected to nobody.
 """
 #
-# KERNELS: 6.12 debug
+# KERNELS: 6.1 6.12 debug
 # TIMEOUT: 300
 
 import collections
