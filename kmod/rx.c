@@ -29,8 +29,9 @@
 #include "mem.h"
 #include "rx.h"
 
-/* Apart from other users of the stack's fragment queues. */
-/* Fragments of different peers never make one datagram; below are others' users. */
+/* Fragments of different peers never make one datagram. Others who use the stack's
+ * fragment queues are below.
+ */
 #define DEFRAG_USER(peer) (BIT(31) | (peer)->serial)
 
 /**
