@@ -52,6 +52,7 @@ struct espudp_queue {
  * @peers: by id
  * @spis: inbound SAs and reserved SPIs
  * @reserved: SPIs without a peer
+ * @stuck: a peer's selectors could not follow it to where another's are
  * @generation: counts changes, for consistent dumps
  * @held: datagrams for reserved SPIs, oldest first
  * @ike_rate: IKE datagrams told of
@@ -101,6 +102,7 @@ struct espudp_dev {
 	atomic_t ike_lost;
 	struct work_struct reap_work;
 	struct work_struct renew_work;
+	bool stuck;
 	struct delayed_work sock_work;
 	struct list_head list;	/* all devices, for namespace exit */
 };

@@ -163,6 +163,13 @@ static void peer_unlinked_work(struct work_struct *work)
 	espudp_peer_put(container_of(to_rcu_work(work), struct espudp_peer, free_work));
 }
 
+/* Whoever came where another was may have its selectors now. */
+static void made_room(struct espudp_dev *edev)
+{
+	if (edev->stuck)
+		queue_work(espudp_wq, &edev->renew_work);
+}
+
 /**
  * espudp_peer_kill() - delete a peer and its SAs
  * @peer: peer, its device locked
@@ -176,9 +183,8 @@ void espudp_peer_kill(struct espudp_peer *peer)
 	struct espudp_sa *sa, *tmp;
 
 	lockdep_assert_held(&edev->lock);
-	if (peer->mode == ESPUDP_MODE_TRANSPORT && !peer->virt_family)
-		queue_work(espudp_wq, &edev->renew_work);	/* makes room for another */
 	espudp_select_set(&edev->select, peer, NULL, NULL, NULL);
+	made_room(edev);
 	espudp_pool_put(peer);
 	xa_erase(&edev->peers, peer->id);
 	list_for_each_entry_safe(sa, tmp, &peer->sas, list)
@@ -244,6 +250,8 @@ int espudp_peer_renew(struct espudp_peer *peer, const struct espudp_endpoint *ep
 	err = espudp_select_set(&peer->edev->select, peer, sels, ep, extack);
 	if (err)
 		kvfree(sels);
+	else
+		made_room(peer->edev);
 	return err;
 }
 
@@ -272,29 +280,23 @@ void espudp_peer_renew_work(struct work_struct *work)
 	const struct espudp_endpoint *ep;
 	struct espudp_endpoint now;
 	struct espudp_peer *peer;
-	bool moved, stuck;
 	unsigned long id;
 
 	mutex_lock(&edev->lock);
-	do {
-		moved = false;
-		stuck = false;
-		xa_for_each(&edev->peers, id, peer) {
-			if (!READ_ONCE(peer->renew))
-				continue;
-			WRITE_ONCE(peer->renew, false);
-			rcu_read_lock();
-			ep = rcu_dereference(peer->ep);
-			now = ep ? *ep : (struct espudp_endpoint) {};
-			rcu_read_unlock();
-			if (espudp_peer_renew(peer, &now, NULL)) {
-				WRITE_ONCE(peer->renew, true);
-				stuck = true;
-			} else {
-				moved = true;
-			}
+	edev->stuck = false;
+	xa_for_each(&edev->peers, id, peer) {
+		if (!READ_ONCE(peer->renew))
+			continue;
+		WRITE_ONCE(peer->renew, false);
+		rcu_read_lock();
+		ep = rcu_dereference(peer->ep);
+		now = ep ? *ep : (struct espudp_endpoint) {};
+		rcu_read_unlock();
+		if (espudp_peer_renew(peer, &now, NULL)) {
+			WRITE_ONCE(peer->renew, true);
+			edev->stuck = true;
 		}
-	} while (moved && stuck);	/* it may be where another was */
+	}
 	mutex_unlock(&edev->lock);
 }
 
