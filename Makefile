@@ -74,6 +74,7 @@ $(BUILD)/helpers/%: selftests/helpers/%.c
 prepare: ## install the tools that tests need, unpack kernels into the cache
 	$(Q)selftests/vm/host
 	$(Q)selftests/vm/libreswan >/dev/null
+	$(Q)selftests/vm/qemu >/dev/null || :
 	$(Q)for kernel in 6.1 6.12; do selftests/vm/kernel $$kernel >/dev/null || exit; done
 
 demo: prepare tool helpers strongswan-plugin ## client, NAT and gateway: traffic through a tunnel, shown
