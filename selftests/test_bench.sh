@@ -17,7 +17,7 @@
 # shellcheck source=bench/measure.sh
 . "$SELFTESTS/bench/measure.sh"
 
-need iperf3 jq perl
+need iperf3 gojq perl
 
 ROUNDS=3
 if [ -n "${FULL-}" ]; then

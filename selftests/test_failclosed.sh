@@ -17,7 +17,7 @@
 
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tunnel.sh"
-need jq
+need gojq
 
 topo_direct
 ns_add x

@@ -23,7 +23,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-need exchange espudp jq
+need exchange espudp gojq
 sizes=64
 limit=10
 if [ -n "${DEBUG_KERNEL-}" ]; then

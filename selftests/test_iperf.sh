@@ -13,7 +13,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-need exchange espudp iperf3 jq
+need exchange espudp iperf3 gojq
 megabytes=2
 [ -z "${FULL-}" ] || megabytes=8
 octets=$((megabytes * 1024 * 1024))

@@ -13,7 +13,7 @@
 
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tunnel.sh"
-need jq
+need gojq
 
 topo_direct
 load_module ''

@@ -17,7 +17,7 @@
 
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tunnel.sh"
-need jq
+need gojq
 
 ns_add a r b x
 veth a a0 r r0

@@ -14,7 +14,7 @@
 
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tunnel.sh"
-need jq
+need gojq
 
 topo_direct
 load_module ''
@@ -393,7 +393,7 @@ check "acquire events are rate limited" [ "$(event_count '.type == "acquire"')" 
 sleep 1.1
 n a ping -c 1 -W 1 $R4 >/dev/null
 check "and tell how many were suppressed" \
-	wait_for 5 sh -c "jq -s -e 'map(select(.type == \"acquire\").lost // 0) | add > 100' '$T/events'"
+	wait_for 5 sh -c "gojq -s -e 'map(select(.type == \"acquire\").lost // 0) | add > 100' '$T/events'"
 events_stop
 tun_sa a 1 out 0x1001 seq 1000
 check "with a new SA traffic goes on" is "$(burst a $L4 b $R4 5)" 5

@@ -14,7 +14,7 @@
 # shellcheck disable=SC2317	# functions are called by check and wait_for
 
 . "$(dirname "$0")/lib.sh"
-need jq python3 nft tcpdump
+need gojq python3 nft tcpdump
 
 unload_module
 topo_direct

@@ -9,7 +9,7 @@
 # shellcheck disable=SC2317	# functions are called by check and wait_for
 
 . "$(dirname "$0")/lib.sh"
-need jq python3
+need gojq python3
 
 # refused STATUS PATTERN COMMAND...: one line on stderr that matches
 refused()
