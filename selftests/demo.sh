@@ -138,7 +138,7 @@ pump_start down gateway $R4 client $L4 5002
 nbg client ping -i 0.2 -c 40 -W 2 $R4 >"$T/ping"
 ping=$!
 sleep 3
-printf '%s\n' "${blue}nat# conntrack -F${reset}                # and masquerade to other ports from now on"
+printf '%s\n' "${blue}nat# conntrack -D -p udp${reset}         # and masquerade to other ports from now on"
 nat_change_port
 wait $ping
 pump_stop up down

@@ -247,7 +247,14 @@ nat_change_port()
 {
 	nat_ports=$((nat_ports < 60000 ? nat_ports + 1000 : 20000))
 	nat_masquerade
-	n nat conntrack -F 2>/dev/null
+	nat_forget
+}
+
+# The mappings that there are; "conntrack -F" takes some that come meanwhile, too.
+nat_forget()
+{
+	n nat conntrack -D -f ipv4 -p udp >/dev/null 2>&1
+	n nat conntrack -D -f ipv6 -p udp >/dev/null 2>&1
 }
 
 # nat_timeout SECONDS: after which the NAT forgets a silent mapping

@@ -19,7 +19,7 @@
 
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tunnel.sh"
-need conntrack nft jq
+need conntrack nft gojq
 
 GW=203.0.113.2 NAT=203.0.113.1
 
@@ -58,7 +58,7 @@ change_mapping()
 	nat_ports=$((nat_ports + 1000))
 	nat_masquerade		# for new mappings; the old one goes on
 	date +%s%N >"$T/change$1"
-	n nat conntrack -F 2>/dev/null
+	nat_forget
 	echo "$nat_ports" >"$T/ports$1"
 	wait_for 10 mapped_within "$nat_ports"
 }
