@@ -11,6 +11,23 @@
 #include "select.h"
 #include "tx.h"
 
+#ifdef ESPUDP_DEBUG
+static bool selftest;
+module_param(selftest, bool, 0);
+MODULE_PARM_DESC(selftest, "Do not load if arithmetic or ciphers go wrong (a debug build's)");
+
+static bool __init works(void)
+{
+	return !selftest || (espudp_replay_selftest() && espudp_select_selftest() &&
+			     espudp_esp_selftest());
+}
+#else
+static bool __init works(void)
+{
+	return true;
+}
+#endif
+
 static void free_spares(void)
 {
 	espudp_tx_exit();
@@ -22,12 +39,9 @@ static int __init espudp_init(void)
 {
 	int err;
 
-#ifdef ESPUDP_DEBUG
 	err = -ENOTRECOVERABLE;
-	if (!espudp_replay_selftest() || !espudp_select_selftest() ||
-	    !espudp_esp_selftest())
+	if (!works())
 		goto free;
-#endif
 	espudp_fault_init();
 	err = espudp_dev_init();
 	if (err)
@@ -42,9 +56,7 @@ exit_dev:
 	espudp_dev_exit();
 exit_fault:
 	espudp_fault_exit();
-#ifdef ESPUDP_DEBUG
 free:
-#endif
 	free_spares();
 	return err;
 }

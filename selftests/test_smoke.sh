@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The module loads, devices come and go, the module unloads.
+# The module loads after its own tests, devices come and go, the module unloads.
 #
 # KERNELS: 6.1 6.12 debug
 # TIMEOUT: 60
@@ -9,8 +9,11 @@
 
 . "$(dirname "$0")/lib.sh"
 
-load_module
-ok "the module is loaded"
+load_module selftest=1
+ok "the module is loaded, after its own tests"
+check "of replay window, selectors and ESP" \
+	is "$(dmesg | sed -nE 's/.*espudp: selftest: (\w+): [0-9]+ checks passed/\1/p' | xargs)" \
+	"replay select esp"
 check "a device is created" ip link add dev espudp0 type espudp
 check "it comes up" ip link set dev espudp0 up
 check "it is of our kind" sh -c 'ip -d link show dev espudp0 | grep -qw espudp'
