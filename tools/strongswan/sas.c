@@ -8,8 +8,10 @@
 
 #define REPLAY_WINDOW_MAX 8192
 
-/* Milliseconds until IKEv1's responder surely has dealt with the last message. */
-#define STANDBY 3000
+/* Milliseconds until IKEv1's responder surely has the last message. If that is lost
+ * it comes again when the responder sends its own again, after some 4 s.
+ */
+#define STANDBY 10000
 
 static u_int sa_hash(const void *key)
 {
