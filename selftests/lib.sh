@@ -315,10 +315,14 @@ capture_stop()
 	return 0
 }
 
-# capture_count FILE [FILTER]: packets that match a tcpdump filter
+# capture_count FILE [FILTER]: packets that match a tcpdump filter, of what is there
+# now: the end of a file that grows may never be reached
 capture_count()
 {
-	tcpdump -n -r "$@" 2>/dev/null | grep -c '^[0-9]'
+	local file=$1
+
+	shift
+	head -c "$(stat -c %s "$file")" "$file" | tcpdump -n -r - "$@" 2>/dev/null | grep -c '^[0-9]'
 }
 
 # capture_match FILE FILTER [TSHARK OPTION]...: packets that match a tshark filter

@@ -73,7 +73,7 @@ left_sas()
 # Traffic, all the time
 ##
 flows=(a4 a6 x4 x6)
-rate=100	# packets a second, of each
+rate=40	# packets a second, of each
 [ -z "${DEBUG_KERNEL-}" ] || rate=10
 
 traffic_start()
