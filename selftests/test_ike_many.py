@@ -6,7 +6,8 @@
 
 IKEv1 with a pre-shared key, transport mode, UDP port 1701 at both ends; an echo
 takes the place of L2TP. Each client is a charon on the kernel's xfrm, with few
-threads and plugins. All ask at once. 8 clients, 50 with FULL=1.
+threads and plugins. All ask at once. 8 clients, 50 with FULL=1. Two of them choose
+the same SPI, as each may.
 """
 #
 # KERNELS: 6.12
@@ -29,12 +30,16 @@ from scene import took
 
 CLIENTS = 50 if forge.FULL else 8
 ROUNDS = 20
+SPI, SHARE_IT = 0x2000, ("c11", "c12")
 
 
 class Client(l2tp_ike.Client):
     def configure(self, **_):
         # 4 of the threads wait for something all the time
-        self.charon = ike.Charon(self.name, load=ike.SMALL, settings={"threads": 5})
+        settings = {"threads": 5}
+        if self.name in SHARE_IT:
+            settings |= {"spi_min": SPI, "spi_max": SPI}
+        self.charon = ike.Charon(self.name, load=ike.SMALL, settings=settings)
 
     def tell(self):
         self.charon.tell(l2tp_ike.conn(
@@ -94,6 +99,22 @@ class Echo:
         return sorted((goal - self.got).items())
 
 
+def figures(gw):
+    """query_sa: what swanctl shows is what the module counted, and recent."""
+    sas = {sa["spi"]: sa for peer in scene.show("gw")["peer"] for sa in peer["sa"]
+           if sa["dir"] == "in"}
+    told = {child["spi-in"]: child for child in gw.children()}
+    equal("charon tells the packets and octets that came in",
+          {spi: (child["packets-in"], child["bytes-in"]) for spi, child in told.items()},
+          {spi: (sa["packets"], sa["bytes"]) for spi, sa in sas.items()})
+    equal("of each those that were sent", {child["packets-in"] for child in told.values()},
+          {ROUNDS})
+    equal("and out, to each the answers and what came first",
+          {child["packets-out"] for child in told.values()}, {2 * ROUNDS})
+    check("and when it last came in, seconds ago", all(
+        child["use-in"] < 60 * SLOW for child in told.values()), told)
+
+
 def run(number):
     # charon takes several at once from one address for an attack
     site = Site(number, nats=(1,), gateway={"settings": {"block_threshold": 0}})
@@ -113,6 +134,9 @@ def run(number):
           sorted((client.addr, l2tp.nat_address(1), port)
                  for client, port in site.ports().items()))
     equal("all under one reqid", len({child["reqid"] for child in gw.children()}), 1)
+    equal("the two that chose the same SPI each have it", sorted(
+        peer["name"] for peer in peers if peer["spi-out"] == SPI),
+          sorted(client.addr for client in site.clients if client.name in SHARE_IT))
 
     echo = Echo(site.clients)
     equal(f"each asks {ROUNDS} times, all at once: each gets its answers",
@@ -126,6 +150,7 @@ def run(number):
     equal("nothing came to somebody else", echo.astray, [])
     equal("espudp dropped nothing", forge.drops("gw"), {})
     took("traffic")
+    figures(gw)
     diag(n("gw", "espudp", "stats", "espudp0"))
     gw.terminate(ike="l2tp", timeout=60)
     equal("the gateway deletes all: nothing is left there", wait_for(

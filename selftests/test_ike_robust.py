@@ -32,6 +32,7 @@ from scene import SLOW, batch, took
 
 OUTER = {"a": "198.51.100.1", "b": "198.51.100.2"}
 INNER = {"a": ("10.1.0.1", "fd10:1::1"), "b": ("10.2.0.1", "fd10:2::1")}
+SECOND = "10.2.0.9"             # b's, too
 REKEYS = 10 if forge.DEBUG_KERNEL and not forge.FULL else 100
 SMALL = forge.DEBUG_KERNEL
 FLOOD = range(0x1000, 0x1010)   # peers
@@ -50,6 +51,13 @@ def connection(ns, child, **more):
 def selectors(ns):
     other = "b" if ns == "a" else "a"
     return {"local_ts": INNER[ns], "remote_ts": INNER[other], "esp_proposals": "aes256gcm16"}
+
+
+def second(ns):
+    """Selectors to the same address of a's, from another of b's."""
+    ends = {"a": INNER["a"][0], "b": SECOND}
+    other = "b" if ns == "a" else "a"
+    return {"local_ts": ends[ns], "remote_ts": ends[other], "esp_proposals": "aes256gcm16"}
 
 
 # Children that b must not have: what is asked for, by a port of its own.
@@ -89,6 +97,7 @@ def topology():
         batch(name, f"addr add {INNER[name][0]}/32 dev lo", f"addr add {INNER[name][1]}/128 dev lo",
               f"route add default via {OUTER[other]}",
               f"route add default via 2001:db8:2::{1 if other == 'a' else 2}")
+    batch("b", f"addr add {SECOND}/32 dev lo")
     # a's IPsec fails open while it reconnects, which is not what this is about
     batch("a", "route add unreachable 10.2.0.0/24 metric 4294967295",
           "route add unreachable fd10:2::/64 metric 4294967295")
@@ -166,6 +175,18 @@ def reload(traffic):
     equal("load-all twice and SIGHUP: the SAs are the same",
           [child["uniqueid"] for child in b.children()], old)
     equal("and traffic flows", traffic.still(), [])
+
+
+def guards():
+    """Two pairs of SAs to one address: what blocks without the device stays for the last."""
+    def blocked():
+        return n("b", "ip", "route", "show", INNER["a"][0], "type", "unreachable")
+    a.initiate("more")
+    check("two pairs of SAs to one address have an unreachable route",
+          len(b.children()) == 2 and blocked(), b.children())
+    a.terminate(child="more")
+    wait_for(10 * SLOW, lambda: not b.children("more"))
+    check("which stays when one pair goes", len(b.children()) == 1 and blocked(), b.children())
 
 
 def rekeys(traffic):
@@ -377,9 +398,11 @@ SHUNTS = {"shunts": {"children": {
              "start_action": "trap"},
     "drop": {"mode": "drop", "local_ts": "10.2.0.0/24", "remote_ts": "10.66.0.0/24",
              "start_action": "trap"}}}}
-a.configure({"site": connection("a", {"net": {**selectors("a"), "dpd_action": "restart"}},
+a.configure({"site": connection("a", {"net": {**selectors("a"), "dpd_action": "restart"},
+                                      "more": second("a")},
                                 dpd_delay=2 * min(SLOW, 4)), **odd("a")}, ike.psk())
-b.configure({"site": connection("b", {"net": selectors("b")}), **odd("b"), **SHUNTS}, ike.psk())
+b.configure({"site": connection("b", {"net": selectors("b"), "more": second("b")}), **odd("b"),
+             **SHUNTS}, ike.psk())
 ike.start_all([a, b])
 took("charons run")
 outside = scene.Outside("b", "b0", "10.1.0.0/24", "10.2.0.0/24", "fd10:1::/64", "fd10:2::/64")
@@ -389,6 +412,7 @@ try:
     a.initiate("net")
     traffic = traffic_of()
     equal("traffic flows", traffic.still(), [], *logs())
+    guards()
     reload(traffic)
     took("reloaded")
     rekeys(traffic)
