@@ -15,6 +15,7 @@ deletes.
 """
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 120
 
 import contextlib

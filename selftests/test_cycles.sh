@@ -9,6 +9,7 @@
 # namespaces with packets still queued, or a device under traffic.
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 1800
 # shellcheck disable=SC2317	# functions are called by check and wait_for
 

@@ -12,6 +12,7 @@
 # is where they go if nothing stops them.
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 300
 # shellcheck disable=SC2317	# functions are called by check and wait_for
 

@@ -12,6 +12,7 @@ where a socket's full buffer drops it.
 """
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 150
 # SMP: 2
 

@@ -16,6 +16,7 @@ two different things.
 """
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 200
 # SMP: 2
 # THREAD: multi

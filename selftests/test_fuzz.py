@@ -14,6 +14,7 @@ SEED=N repeats a run. FUZZ=N makes N datagrams and half as many requests.
 """
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 120
 
 import contextlib

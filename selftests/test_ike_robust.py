@@ -12,6 +12,7 @@ the kinds that cannot have the plugin run in x, y and z, connected to nobody.
 """
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 300
 
 import collections

@@ -8,6 +8,7 @@ header only, where the sockets are; the name of an IKE SA beside its peer.
 """
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 120
 
 import json

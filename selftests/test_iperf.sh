@@ -9,6 +9,7 @@
 #   10.1.4.1                                10.2.4.1
 #
 # KERNELS: 6.1 6.12
+# SAMPLE: 6.12
 # TIMEOUT: 240
 
 . "$(dirname "$0")/lib.sh"

@@ -14,6 +14,7 @@ debug kernel.
 """
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 400
 
 import json

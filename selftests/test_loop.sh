@@ -8,6 +8,7 @@
 #      fd10:1::1                                fd10:2::1
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 240
 # shellcheck disable=SC2317	# functions are called by check and wait_for
 

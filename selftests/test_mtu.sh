@@ -12,6 +12,7 @@
 #   fd16::2
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 400
 # shellcheck disable=SC2317	# functions are called by check and wait_for
 

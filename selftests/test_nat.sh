@@ -13,6 +13,7 @@
 # are elsewhere. Last, espudp is the client and has to keep the NAT awake.
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 400
 
 # shellcheck disable=SC2317	# functions are called by check and wait_for

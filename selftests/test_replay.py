@@ -10,6 +10,7 @@ whether it is delivered, and if not, why.
 """
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 180
 # SMP: 2
 # THREAD: multi

@@ -10,6 +10,7 @@
 #                                      b1 10.9.0.1  -------------- c0 10.9.0.2
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 200
 # shellcheck disable=SC2317	# functions are called by check and wait_for
 

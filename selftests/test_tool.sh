@@ -5,6 +5,7 @@
 # guards, configuration files, events that come too fast.
 #
 # KERNELS: 6.1 6.12
+# SAMPLE: 6.12
 # TIMEOUT: 600
 # shellcheck disable=SC2317	# functions are called by check and wait_for
 

@@ -5,6 +5,7 @@ the SAs; scapy decrypts ours and makes packets for us. Outer headers, and IVs
 that do not repeat."""
 #
 # KERNELS: 6.1 6.12 debug
+# SAMPLE: 6.12 debug
 # TIMEOUT: 150
 
 import hashlib
