@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Packets for reserved SPIs, whose keys may come any moment: the initiator of IKEv1
  * sends on a new SA at once after its last message, which the daemon here still has
- * to deal with. They wait for a second, a bounded number of them.
+ * to deal with; if that is lost it comes again after some 4 s. A bounded number of them
+ * waits a little longer than that.
  */
 #include "dev.h"
 #include "hold.h"
@@ -34,8 +35,8 @@ static void held_timer(struct timer_list *t)
 	__skb_queue_head_init(&late);
 	spin_lock(&edev->held.lock);
 	while ((skb = skb_peek(&edev->held))) {
-		if (time_before(jiffies, hold_cb(skb)->since + HZ)) {
-			mod_timer(&edev->held_timer, hold_cb(skb)->since + HZ);
+		if (time_before(jiffies, hold_cb(skb)->since + ESPUDP_HOLD * HZ)) {
+			mod_timer(&edev->held_timer, hold_cb(skb)->since + ESPUDP_HOLD * HZ);
 			break;
 		}
 		__skb_unlink(skb, &edev->held);
@@ -102,7 +103,7 @@ void espudp_hold(struct espudp_dev *edev, struct sk_buff *skb, __be32 spi)
 	hold_cb(skb)->spi = spi;
 	skb_queue_tail(&edev->held, skb);
 	if (!timer_pending(&edev->held_timer))
-		mod_timer(&edev->held_timer, jiffies + HZ);
+		mod_timer(&edev->held_timer, jiffies + ESPUDP_HOLD * HZ);
 
 	/* Who completed the SA meanwhile may have looked too early. */
 	sa = espudp_sa_find_in(edev, spi);

@@ -11,7 +11,7 @@ enum espudp_limits {
 	ESPUDP_RESERVE_TIMEOUT	= 30,		/* seconds */
 	ESPUDP_SELECTORS_MAX	= 256,		/* per peer */
 	ESPUDP_PEERS_MAX	= 1 << 20,	/* per device */
-	ESPUDP_SAS_PER_PEER	= 64,
+	ESPUDP_SAS_PER_PEER	= 2048,		/* IKEv1 may leave old ones until they expire */
 	ESPUDP_RESERVED_MAX	= 1 << 16,	/* SPIs without a peer, per device */
 	ESPUDP_IV_MAX		= 16,		/* octets */
 	ESPUDP_ICV_MAX		= 32,
@@ -19,6 +19,7 @@ enum espudp_limits {
 	ESPUDP_BATCH_SEGS	= 64,		/* ESP packets in one outer skb */
 	ESPUDP_RXQ_LEN		= 2048,		/* datagrams per CPU */
 	ESPUDP_HELD		= 256,		/* datagrams that wait for their SA, per device */
+	ESPUDP_HOLD		= 5,		/* seconds that they do */
 	ESPUDP_FLOWS		= 256,		/* told apart on transmit */
 	ESPUDP_TXQ_BYTES	= 16 << 20,	/* per CPU */
 	ESPUDP_PEER_BYTES	= 4 << 20,	/* queued per peer */

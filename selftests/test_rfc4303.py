@@ -119,7 +119,7 @@ def early():
         nonlocal count
         count += site.counted().get("rx-spi-larval", 0)
         return count == 3
-    check("larval: nor for ever", forge.wait_for(5 * SLOW, counted), count)
+    check("larval: nor for ever", forge.wait_for(10 * SLOW, counted), count)
     forge.sa_new("b", "espudp0", 1, "in", esp)
     equal("larval: then they are gone", site.receive(), [])
 

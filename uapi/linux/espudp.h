@@ -194,7 +194,7 @@ enum espudp_flush_what {
  * @ESPUDP_DROP_RX_SPI_RESERVED: SPI 1 to 255 (RFC 4303 section 2.1).
  * @ESPUDP_DROP_RX_SPI_UNKNOWN: No inbound SA has this SPI.
  * @ESPUDP_DROP_RX_SPI_LARVAL: The SPI is reserved; its keys did not come
- *   within a second.
+ *   within five seconds.
  * @ESPUDP_DROP_RX_EXPIRED: The SA's hard lifetime is over.
  * @ESPUDP_DROP_RX_DEV_DOWN: The device is down.
  * @ESPUDP_DROP_RX_QUEUE_FULL: More datagrams queued than are processed.
