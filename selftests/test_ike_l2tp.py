@@ -162,14 +162,19 @@ class Scene:
     def rekey(self, client, charon, who):
         """A new CHILD_SA, by one end."""
         def event(_):
+            ids = []
             for _ in range(REKEYS):
                 old = self.newest(client)
                 children = charon.installed("l2tp") if charon is client.charon else [
                     child for child in self.gateway_sa(client)["child-sas"].values()
                     if child["state"] == "INSTALLED"]
-                charon.rekey(child_id=children[0]["uniqueid"])
+                ids.append(children[0]["uniqueid"])
+                charon.rekey(child_id=ids[-1])
                 if not wait_for(20 * SLOW, lambda old=old: self.renewed(client, old)):
                     break
+                # IKEv1 itself leaves old ones until they expire
+                if len(ids) > 2:
+                    charon.terminate(child_id=ids.pop(0), wait=False)
             check(f"{client.name}'s CHILD_SA rekeyed by the {who}, {REKEYS} times: each time both "
                   "ends go over to the new one",
                   self.renewed(client, old), old, self.newest(client), *self.site.logs())

@@ -18,7 +18,7 @@
 # combinations in turn.
 #
 # KERNELS: 6.1 6.12 debug
-# TIMEOUT: 1200
+# TIMEOUT: 600
 # DEBUG-TIER: short
 
 . "$(dirname "$0")/lib.sh"

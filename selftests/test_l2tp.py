@@ -47,7 +47,7 @@ class Scene:
         self.site = l2tp.Gateway(per_nat, kernel, listen)
         self.clients = self.site.clients
         self.names = [client.name for client in self.clients]
-        self.old_tunnels = {}
+        self.old_tunnels = {"gw": set()}
         self.returned = set()
 
     def equal(self, what, *args):
@@ -165,8 +165,9 @@ class Scene:
 
     def killed(self, client, forgotten):
         """forgotten: IKE deletes the old peer before it makes the new one."""
-        self.old_tunnels[client.name] = set(
-            re.findall(r"Local: (\d+), Remote: \d+ \(ref", self.site.log(client.name)))
+        ids = re.findall(r"Local: (\d+), Remote: (\d+) \(ref", self.site.log(client.name))
+        self.old_tunnels[client.name] = {local for local, _ in ids}
+        self.old_tunnels["gw"] |= {remote for _, remote in ids}
         self.returned.add(client.name)
         virtual, old = client.virtual, client.peer
         what = f"{client.name} killed, its old peer {'deleted' if forgotten else 'left'}"
@@ -197,7 +198,7 @@ class Scene:
                    l2tp.exchange(self.clients, 1 << 16, False, 60 * SLOW), {})
         self.equal("nothing came out of PPP at somebody else's", site.wrong(), {})
         # what the gateway still has for a client that was killed
-        late = tuple(f"{name}: xl2tpd[" for name in self.returned)
+        late = tuple(f"{name}: xl2tpd[" for name in ("gw", *self.returned))
         self.equal("no xl2tpd had a packet for others", [
             line for line in site.complaints()
             if not (line.startswith(late) and
