@@ -92,7 +92,7 @@ check-debug: prepare tool helpers strongswan-plugin ## all tests on the debug ke
 	$(call for_tests,debug)
 	$(Q)KERNEL=debug selftests/run
 
-bench: prepare ## compare with plain TCP, xfrm and WireGuard
+bench: prepare helpers ## compare with plain TCP, xfrm and WireGuard
 	$(Q)selftests/bench/bench.sh
 
 lint: prepare ## static checks of all that is here

@@ -9,9 +9,10 @@
 #   KERNEL=6.12          or 6.1
 #   ROUNDS=5             interleaved; the table has medians
 #   MODES="icount smp"   the instruction clock with one processor; two processors
-#   ROWS="tcp1"          what is measured, see measure.sh
+#   ROWS="tcp1 rtt"      what is measured, see measure.sh
 #   CONTESTANTS="plain xfrm wireguard espudp"
-#   CIPHERS="gcm128 chacha"
+#   CIPHERS="gcm128 chacha cbc256"
+#   DATAGRAMS=20000      of each row of UDP
 #   BYTES=20M            of a bulk transfer (8M with two processors)
 #   OFFLOADS=default     or gro, see contestants.sh
 #   BENCH_OUT=FILE       the JSON (build/bench.json)
@@ -33,10 +34,11 @@ setting()
 	settings+=(--env "$1=$2")
 }
 setting ROUNDS "${ROUNDS:-5}"
-setting ROWS "${ROWS:-tcp1}"
+setting ROWS "${ROWS:-tcp1 tcp8 udp64 udp512 udp1372 batch64 batch512 batch1372 rtt}"
 setting CONTESTANTS "${CONTESTANTS:-plain xfrm wireguard espudp}"
-setting CIPHERS "${CIPHERS:-gcm128 chacha}"
+setting CIPHERS "${CIPHERS:-gcm128 chacha cbc256}"
 setting OFFLOADS "${OFFLOADS:-default}"
+setting DATAGRAMS "${DATAGRAMS:-20000}"
 setting INNER_MTU "${INNER_MTU:-1420}"
 
 kernel=$("$here/../vm/kernel" --cached "$KERNEL")
@@ -59,7 +61,7 @@ for mode in $modes; do
 	echo "bench: kernel $KERNEL, mode $mode" >&2
 	all=("${settings[@]}" --env "BYTES=${BYTES:-$bytes}")
 	printf '%s\n' "${all[@]}" | sed '/^--env$/d; s/=/ /' >"$raw/$mode/settings"
-	"$here/../vm/run" --kernel "$KERNEL" "${machine[@]}" --timeout "${TIMEOUT:-1800}" \
+	"$here/../vm/run" --kernel "$KERNEL" "${machine[@]}" --timeout "${TIMEOUT:-14400}" \
 		--results "$raw/$mode" --log "$raw/$mode/console" "${all[@]}" \
 		-- "$here/guest.sh" >&2
 	reports+=("$raw/$mode")

@@ -22,14 +22,29 @@ INNER_MTU=${INNER_MTU:-1420}
 NAT_PORT=20500
 
 # shellcheck disable=SC2034
-ciphers_plain=none ciphers_xfrm='gcm128 chacha' ciphers_wireguard=chacha ciphers_espudp='gcm128 chacha'
+ciphers_plain=none ciphers_xfrm='gcm128 chacha cbc256' ciphers_wireguard=chacha \
+	ciphers_espudp='gcm128 chacha cbc256'
 
-# name in the crypto API; key and salt
-declare -A aead=([gcm128]='rfc4106(gcm(aes))' [chacha]='rfc7539esp(chacha20,poly1305)')
+# keys, with salt; of a cipher alone, then of its authentication
 declare -A key=(
 	[gcm128]=0x000102030405060708090a0b0c0d0e0f10111213
 	[chacha]=0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20212223
+	[cbc256]=0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f
 )
+auth_key=0x000102030405060708090a0b0c0d0e0f10111213
+
+# cipher_words xfrm|espudp CIPHER: how they are told of it
+cipher_words()
+{
+	case $1/$2 in
+	xfrm/gcm128)	echo "aead rfc4106(gcm(aes)) ${key[$2]} 128" ;;
+	xfrm/chacha)	echo "aead rfc7539esp(chacha20,poly1305) ${key[$2]} 128" ;;
+	xfrm/cbc256)	echo "auth-trunc hmac(sha1) $auth_key 96 enc cbc(aes) ${key[$2]}" ;;
+	espudp/gcm128)	echo "enc aes-gcm key-file $T/key-$2" ;;
+	espudp/chacha)	echo "enc chacha20-poly1305 key-file $T/key-$2" ;;
+	espudp/cbc256)	echo "enc aes-cbc key-file $T/key-$2 auth sha1 auth-key-file $T/key-auth" ;;
+	esac
+}
 
 # Whether the outer devices segment and merge:
 #   default  as veth comes: TCP and UDP super-packets cross it whole, no GRO
@@ -84,13 +99,14 @@ plain_down()
 xfrm_end()
 {
 	local ns=$1 outer=$2 port=$3 peer=$4 peer_port=$5 inner=$6 inner_peer=$7
-	local spi_in=$8 spi_out=$9 gateway=${10} cipher=${11}
+	local spi_in=$8 spi_out=$9 gateway=${10} cipher=${11} words
 
+	read -ra words < <(cipher_words xfrm "$cipher")
 	ip -n "$ns" xfrm state add src "$outer" dst "$peer" proto esp spi "$spi_out" \
-		mode tunnel reqid 1 replay-window 1024 aead "${aead[$cipher]}" "${key[$cipher]}" 128 \
+		mode tunnel reqid 1 replay-window 1024 "${words[@]}" \
 		encap espinudp "$port" "$peer_port" 0.0.0.0
 	ip -n "$ns" xfrm state add src "$peer" dst "$outer" proto esp spi "$spi_in" \
-		mode tunnel reqid 1 replay-window 1024 aead "${aead[$cipher]}" "${key[$cipher]}" 128 \
+		mode tunnel reqid 1 replay-window 1024 "${words[@]}" \
 		encap espinudp "$peer_port" "$port" 0.0.0.0
 	ip -n "$ns" xfrm policy add dir out src "$inner/32" dst "$inner_peer/32" \
 		tmpl src "$outer" dst "$peer" proto esp mode tunnel reqid 1
@@ -175,17 +191,16 @@ tun_up()
 espudp_end()
 {
 	local ns=$1 outer=$2 peer=$3 peer_port=$4 inner=$5 inner_peer=$6
-	local spi_in=$7 spi_out=$8 cipher=$9 id
+	local spi_in=$7 spi_out=$8 cipher=$9 id words
 
-	(umask 077; echo "${key[$cipher]}" >"$T/espudp-key")
+	(umask 077; echo "${key[$cipher]}" >"$T/key-$cipher"; echo "$auth_key" >"$T/key-auth")
+	read -ra words < <(cipher_words espudp "$cipher")
 	ip -n "$ns" link add tun0 mtu "$INNER_MTU" type espudp &&
 	n "$ns" espudp socket open tun0 port 4500 ipv4 &&
 	id=$(n "$ns" espudp peer add tun0 local "$outer" remote "$peer:$peer_port" routes none \
 		selector local "$inner/32" remote "$inner_peer/32") &&
-	n "$ns" espudp sa add tun0 "$id" in spi "$spi_in" enc "${aead[$cipher]}" \
-		key-file "$T/espudp-key" &&
-	n "$ns" espudp sa add tun0 "$id" out spi "$spi_out" enc "${aead[$cipher]}" \
-		key-file "$T/espudp-key"
+	n "$ns" espudp sa add tun0 "$id" in spi "$spi_in" "${words[@]}" &&
+	n "$ns" espudp sa add tun0 "$id" out spi "$spi_out" "${words[@]}"
 }
 
 espudp_up()

@@ -23,6 +23,7 @@ bench_programs()
 	ldd "$program/iperf3" | grep -o '/[^ ]*' | while read -r lib; do
 		cp -L "$lib" "$program"
 	done
+	cp "$(command -v blast)" "$T"
 	iperf3=("$program/ld-linux-x86-64.so.2" --library-path "$program" "$program/iperf3")
 	export TMPDIR=$T LC_ALL=C
 
@@ -56,6 +57,78 @@ bulk()
 row_tcp1()
 {
 	bulk "$1" 1 "${BYTES:-20M}"
+}
+
+row_tcp8()
+{
+	bulk "$1" 8 "${BYTES:-20M}"
+}
+
+blast_listens()
+{
+	[ -n "$(n gateway ss -Hlun sport = 5001)" ]
+}
+
+# datagrams FILE OCTETS BATCH: so many octets each, one at a time or in batches
+datagrams()
+{
+	local receiver
+
+	# shellcheck disable=SC2034
+	count=${DATAGRAMS:-20000}
+	nbg gateway "$T/blast" recv "$to" 5001 "$count" >"$T/received"
+	receiver=$!
+	wait_for 20 grep -q ready "$T/received" || return 1
+	n client "$T/blast" send -l "$2" -b "$3" "$to" 5001 "$count" >"$1" || return 1
+	wait "$receiver" || return 1
+	grep received "$T/received" >>"$1"
+}
+
+# the largest are packets of 1,400 octets
+row_udp64()
+{
+	datagrams "$1" 64 1
+}
+
+row_udp512()
+{
+	datagrams "$1" 512 1
+}
+
+row_udp1372()
+{
+	datagrams "$1" 1372 1
+}
+
+row_batch64()
+{
+	datagrams "$1" 64 64
+}
+
+row_batch512()
+{
+	datagrams "$1" 512 64
+}
+
+row_batch1372()
+{
+	datagrams "$1" 1372 44
+}
+
+# an idle line: each waits for the answer to the one before
+row_rtt()
+{
+	local rc
+
+	# shellcheck disable=SC2034
+	count=1000
+	nbg gateway "$T/blast" echo "$to" 5001
+	wait_for 20 blast_listens
+	n client "$T/blast" ask "$to" 5001 "$count" >"$1"
+	rc=$?
+	kill $!
+	wait $! 2>/dev/null
+	return $rc
 }
 
 # probe FILE: a short transfer with the lid open, not timed: what the outer
@@ -105,7 +178,7 @@ drops()
 	done | awk '{ n += $1 } END { print n + 0 }'
 }
 
-# crypto_cost FILE: the crypto API alone, a few operations of 1,420 octets for
+# crypto_cost FILE: the crypto API alone, a few operations of each length for
 # each algorithm. The module measures when it is loaded, and then does not load.
 crypto_cost()
 {
@@ -116,6 +189,6 @@ crypto_cost()
 		modprobe -q tcrypt mode=$mode sec=0
 		dmesg
 	done | sed -nE 's/.*testing speed of (async )?(.*) \(([^ ]*)\) (en|de)cryption/algorithm \2 \3 \4/p
-		s/.*\(([0-9]+) bit key, 1420 byte blocks\): 1 operation in ([0-9]+) cycles.*/\1 \2/p' |
-	awk '$1 == "algorithm" { what = $2 " " $3 " " $4; next } { print what, $1, $2 }' >>"$1"
+		s/.*\(([0-9]+) bit key, ([0-9]+) byte blocks\): 1 operation in ([0-9]+) cycles.*/\1 \2 \3/p' |
+	awk '$1 == "algorithm" { what = $2 " " $3 " " $4; next } { print what, $1, $2, $3 }' >>"$1"
 }

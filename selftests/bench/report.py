@@ -6,6 +6,7 @@ Each folder holds one mode's raw material. Prints tables for people, writes OUT
 for programs, and fails unless espudp reaches what FIGURES demands."""
 
 import json
+import re
 import statistics
 import sys
 import time
@@ -17,10 +18,15 @@ MODES = {
     "smp": "Two processors, ordinary clock. Under emulation absolute values mean nothing, "
            "ratios do.",
 }
-ROWS = {"tcp1": "TCP bulk, one flow"}
-NAMES = {"plain": "plain TCP", "xfrm": "xfrm ESP-in-UDP", "wireguard": "WireGuard",
+ROWS = {"tcp1": "TCP bulk, one flow", "tcp8": "TCP bulk, eight flows",
+        **{f"{how}{octets}": f"UDP, {octets} octets, {text}"
+           for how, text in (("udp", "one at a time"), ("batch", "in batches"))
+           for octets in (64, 512, 1372)},
+        "rtt": "round trip of 64 octets, idle"}
+NAMES = {"plain": "plain", "xfrm": "xfrm ESP-in-UDP", "wireguard": "WireGuard",
          "espudp": "espudp"}
-CIPHERS = {"none": "", "gcm128": "AES-GCM-128", "chacha": "ChaCha20-Poly1305"}
+CIPHERS = {"none": "", "gcm128": "AES-GCM-128", "chacha": "ChaCha20-Poly1305",
+           "cbc256": "AES-CBC-256, SHA1-96"}
 
 # name in the crypto API and length of the key with salt
 ALGORITHMS = {"gcm128": ("rfc4106(gcm(aes))", 160),
@@ -55,12 +61,46 @@ def read_bulk(path, packets, settings):
         "bytes": received["bytes"],
         "seconds": received["seconds"],
         "packets": packets,
-        "retransmits": end["sum_sent"]["retransmits"],
+        "lost": end["sum_sent"]["retransmits"],
         "ns_per_packet": received["seconds"] * 1e9 * segment / received["bytes"],
     }
 
 
-READERS = {"tcp1": read_bulk}
+def read_blast(path):
+    """What blast says: pairs of a name and a number."""
+    text = path.read_text().split()
+    return {name: int(value) for name, value in zip(text[::2], text[1::2])}
+
+
+def read_datagrams(path, _, settings):
+    said = read_blast(path)
+    octets = int(re.search(r"-[a-z]+(\d+)-", f"-{path.name}")[1])
+    seconds = (said["last"] - said["first"]) / 1e9
+    return {
+        "mbit": said["received"] * octets * 8 / seconds / 1e6,
+        "seconds": seconds,
+        "packets": said["sent"],
+        "lost": said["sent"] - said["received"],
+        "ns_per_packet": seconds * 1e9 / said["received"],
+    }
+
+
+def read_rtt(path, *_):
+    said = read_blast(path)
+    return {"packets": said["asked"], "lost": said["asked"] - said["answers"],
+            "ns_per_packet": said["ns"] / said["answers"]}
+
+
+def reader(row):
+    return read_bulk if row.startswith("tcp") else read_rtt if row == "rtt" else read_datagrams
+
+
+def sealed(row):
+    """Octets that the cipher has to do with of a packet, and how often in what is counted."""
+    if row.startswith("tcp"):
+        return 1420, 2
+    octets = 64 if row == "rtt" else int(re.sub(r"\D", "", row))
+    return (28 + octets + 2 + 3) // 4 * 4, 4 if row == "rtt" else 2
 
 
 def summary(values):
@@ -93,19 +133,28 @@ def read_probe(path):
 
 
 def read_crypto(folder, about):
-    """Nanoseconds for one operation of 1,420 octets."""
+    """Nanoseconds for one operation, by octets."""
     mhz = float(about.get("tsc") or 1000)
     crypto = {}
     for cipher, (algorithm, bits) in ALGORITHMS.items():
-        drivers, ns = set(), []
-        for name, driver, direction, size, cycles in words(folder / "crypto"):
+        drivers, repeats = set(), {}
+        for name, driver, direction, size, octets, cycles in words(folder / "crypto"):
             if name == algorithm and int(size) == bits and direction == "en":
                 drivers.add(driver)
-                ns.append(int(cycles) * 1000 / mhz)
-        if ns:
+                repeats.setdefault(int(octets), []).append(int(cycles) * 1000 / mhz)
+        if repeats:
             crypto[cipher] = {"algorithm": algorithm, "driver": " ".join(sorted(drivers)),
-                              "octets": 1420, "ns": summary(ns), "repeats": ns}
+                              "ns": {octets: summary(ns) for octets, ns in repeats.items()}}
     return crypto
+
+
+def crypto_ns(crypto, octets):
+    """Of one operation; between the lengths that were measured, on a line."""
+    known = sorted((size, ns["median"]) for size, ns in crypto["ns"].items())
+    for (low, low_ns), (high, high_ns) in zip(known, known[1:]):
+        if low <= octets <= high:
+            return low_ns + (high_ns - low_ns) * (octets - low) / (high - low)
+    raise ValueError(f"no figure of the crypto API for {octets} octets")
 
 
 def read_mode(folder):
@@ -123,8 +172,8 @@ def read_mode(folder):
     repeats = {}
     for row, contestant, cipher, round_, packets, drops in words(folder / "index"):
         try:
-            one = READERS[row](folder / f"{row}-{contestant}-{cipher}-{round_}",
-                               int(packets), mode["settings"])
+            one = reader(row)(folder / f"{row}-{contestant}-{cipher}-{round_}",
+                              int(packets), mode["settings"])
         except (KeyError, ValueError, ZeroDivisionError) as error:
             mode["failures"].append(f"{row} {contestant} {cipher} {round_}: {error!r}")
             continue
@@ -133,9 +182,9 @@ def read_mode(folder):
     for (row, contestant, cipher), ones in repeats.items():
         mode["results"].append({
             "row": row, "contestant": contestant, "cipher": cipher,
-            "mbit": summary([one["mbit"] for one in ones]),
+            **({"mbit": summary([one["mbit"] for one in ones])} if "mbit" in ones[0] else {}),
             "ns_per_packet": summary([one["ns_per_packet"] for one in ones]),
-            "retransmits": sum(one["retransmits"] for one in ones),
+            "lost": sum(one["lost"] for one in ones),
             "drops": sum(one["drops"] for one in ones),
             "probe": read_probe(folder / f"probe-{contestant}-{cipher}"),
             "repeats": ones,
@@ -147,10 +196,12 @@ def read_mode(folder):
         crypto = mode["crypto"].get(result["cipher"])
         cost = result["ns_per_packet"]["median"]
         if plain and crypto:
-            result["floor_ns"] = plain["ns_per_packet"]["median"] + 2 * crypto["ns"]["median"]
+            octets, times = sealed(result["row"])
+            result["floor_ns"] = plain["ns_per_packet"]["median"] + \
+                times * crypto_ns(crypto, octets)
             result["floor_over_cost"] = result["floor_ns"] / cost
         if xfrm:
-            result["over_xfrm"] = result["mbit"]["median"] / xfrm["mbit"]["median"]
+            result["over_xfrm"] = xfrm["ns_per_packet"]["median"] / cost
     return mode
 
 
@@ -181,7 +232,7 @@ def table(lines, align):
 
 def show_row(mode, row, unit):
     lines = [[ROWS[row], "", "Mbit/s", "spread", f"{unit}/packet", "floor", "floor/cost",
-              "x xfrm", "retrans", "drops", "outer", "csum", "GRO"]]
+              "x xfrm", "lost", "drops", "outer", "csum", "GRO"]]
     for result in mode["results"]:
         if result["row"] != row:
             continue
@@ -189,13 +240,13 @@ def show_row(mode, row, unit):
         lines.append([
             NAMES.get(result["contestant"], result["contestant"]),
             CIPHERS.get(result["cipher"], result["cipher"]),
-            f"{result['mbit']['median']:,.0f}",
-            f"{result['mbit']['spread'] * 100:.0f} %",
+            f"{result['mbit']['median']:,.0f}" if "mbit" in result else "",
+            f"{result['ns_per_packet']['spread'] * 100:.0f} %",
             f"{result['ns_per_packet']['median']:,.0f}",
             f"{result['floor_ns']:,.0f}" if "floor_ns" in result else "",
             f"{result['floor_over_cost']:.2f}" if "floor_over_cost" in result else "",
             f"{result['over_xfrm']:.2f}" if "over_xfrm" in result else "",
-            str(result["retransmits"]), str(result["drops"]),
+            str(result["lost"]), str(result["drops"]),
             f"{probe['outer_octets']:,}", probe["checksum"], describe_gro(probe),
         ])
     table(lines, "<<>>>>>>>>><<")
@@ -213,7 +264,7 @@ def show(name, mode):
         print(f"  {device}: " + ", ".join(f"{key} {value}" for key, value in features.items()))
     for cipher, cost in mode["crypto"].items():
         print(f"  crypto API alone, {CIPHERS[cipher]}, 1,420 octets: "
-              f"{cost['ns']['median']:,.0f} {unit} ({cost['driver']})")
+              f"{cost['ns'][1420]['median']:,.0f} {unit} ({cost['driver']})")
     print()
     for row in ROWS:
         if any(result["row"] == row for result in mode["results"]):
@@ -228,7 +279,8 @@ def judge(modes):
         for name, mode in modes.items():
             ours = find(mode, row, "espudp", cipher)
             theirs = find(mode, row, other, cipher)
-            ratio = ours["mbit"]["median"] / theirs["mbit"]["median"] if ours and theirs else None
+            ratio = theirs["ns_per_packet"]["median"] / ours["ns_per_packet"]["median"] \
+                if ours and theirs else None
             checks.append({"row": row, "cipher": cipher, "other": other, "least": least,
                            "mode": name, "ratio": ratio, "decides": name == decides,
                            "pass": ratio is not None and ratio > least})
@@ -245,8 +297,8 @@ def main():
 
     print()
     print("Client - NAT (masquerading) - gateway: three namespaces joined by veth.\n"
-          "A packet is a full TCP segment; floor is plain TCP's cost of one plus the crypto API's to\n"
-          "encrypt and decrypt it; outer is the mean size in octets of what the client hands to\n"
+          "A packet of TCP is a full segment, and lost what was sent again; floor is the cost of a plain\n"
+          "one plus the crypto API's to encrypt and decrypt it; outer is the mean size in octets of what the client hands to\n"
           "the wire; GRO is packets into and out of it at the gateway.")
     print()
     for name, mode in modes.items():
