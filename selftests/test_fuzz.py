@@ -15,7 +15,7 @@ SEED=N repeats a run. FUZZ=N makes N datagrams and half as many requests.
 #
 # KERNELS: 6.1 6.12 debug
 # SAMPLE: 6.12 debug
-# TIMEOUT: 120
+# TIMEOUT: 400
 
 import contextlib
 import errno
