@@ -16,7 +16,7 @@ deletes.
 #
 # KERNELS: 6.1 6.12 debug
 # SAMPLE: 6.12 debug
-# TIMEOUT: 120
+# TIMEOUT: 400
 
 import contextlib
 import errno
