@@ -424,8 +424,9 @@ void espudp_peer_roam(struct espudp_peer *peer, struct espudp_sa *sa,
  * espudp_peer_usable_out() - the newest outbound SA that is usable now
  * @peer: peer
  *
- * One that stands by only if there is no other. For packets that find @peer->out
- * expired before it has been replaced.
+ * One that stands by only if there is no other, and then the one that has done so for
+ * longest: its keys are the likeliest to be at the other end. For packets that find
+ * @peer->out expired before it has been replaced.
  *
  * Context: RCU read side, or the device's lock.
  * Return: SA or NULL.
@@ -439,7 +440,7 @@ struct espudp_sa *espudp_peer_usable_out(const struct espudp_peer *peer)
 			continue;
 		if (!READ_ONCE(sa->life.standby))
 			return sa;
-		standby = standby ?: sa;
+		standby = sa;
 	}
 	return standby;
 }

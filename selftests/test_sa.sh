@@ -171,10 +171,14 @@ n b espudp flush espudp0 sas
 check "flush deletes all SAs and no peer" is "$(dev_get a '"\(.sas) \(.peers)"')" "0 1"
 tun_sa a 1 out 0x1101 standby 30000
 check "one that stands by is used if there is no other" out_is 0x1101
+tun_sa a 1 out 0x1103 standby 30000
+check "still, when another one stands by for less long" out_is 0x1101
 tun_sa a 1 out 0x1102
-check "not if there is" out_is 0x1102
+check "not if there is one that does not" out_is 0x1102
 n a espudp sa del espudp0 out 1 spi 0x1102
 check "and when that one is gone" out_is 0x1101
+n a espudp sa del espudp0 out 1 spi 0x1101
+check "then the next" out_is 0x1103
 n a espudp flush espudp0 sas
 
 ##
