@@ -9,7 +9,8 @@
 #   KERNEL=6.12          or 6.1
 #   ROUNDS=5             interleaved; the table has medians
 #   MODES="icount smp"   the instruction clock with one processor; two processors
-#   ROWS="tcp1 rtt"      what is measured, see measure.sh
+#   ROWS="tcp1"          what is measured; also tcp8, rtt, udp64, udp512, udp1372,
+#                        batch64, batch512, batch1372: see measure.sh
 #   CONTESTANTS="plain xfrm wireguard espudp"
 #   CIPHERS="gcm128 chacha cbc256"
 #   DATAGRAMS=20000      of each row of UDP
@@ -34,7 +35,7 @@ setting()
 	settings+=(--env "$1=$2")
 }
 setting ROUNDS "${ROUNDS:-5}"
-setting ROWS "${ROWS:-tcp1 tcp8 udp64 udp512 udp1372 batch64 batch512 batch1372 rtt}"
+setting ROWS "${ROWS:-tcp1}"
 setting CONTESTANTS "${CONTESTANTS:-plain xfrm wireguard espudp}"
 setting CIPHERS "${CIPHERS:-gcm128 chacha cbc256}"
 setting OFFLOADS "${OFFLOADS:-default}"
