@@ -93,13 +93,14 @@ def reserve():
 
 def early():
     """What the peer sends on an SA whose keys are not here yet."""
-    def then_keys(number):
+    def then_keys(number, after=0):
         esp = reserve()
         packets = [inner() for _ in range(number)]
         datagrams = [esp.seal(data) for data in packets]
         site.tap.packets()
         for data in datagrams:
             forge.send(site.out[4], data)
+        time.sleep(after)
         forge.sa_new("b", "espudp0", 1, "in", esp)
         end = site.mark()
         got = site.tap.packets(10, lambda packets: packets[-1:] == [end])[:-1]
@@ -107,6 +108,8 @@ def early():
 
     packets, got, late = then_keys(3)
     equal("larval: packets for a reserved SPI wait for its keys", (got, late), (packets, 0))
+    packets, got, late = then_keys(3, after=4)
+    equal("larval: as long as a message of IKEv1 that was lost takes", (got, late), (packets, 0))
     packets, got, late = then_keys(400)
     check("larval: not all of very many", 0 < len(got) <= 256 and len(got) + late == 400 and
           got == packets[:len(got)], len(got), late)
