@@ -72,26 +72,16 @@ class Scene:
                 if child["state"] == "INSTALLED"} if sa else set()
         return spis, {(child["spi-out"], child["spi-in"]) for child in client.installed()}
 
-    def under_traffic(self, what, event, but=(), early=None):
-        """Datagrams go to and from all meanwhile. Nobody loses any, except those of but.
-
-        early: that client's xfrm may count some that came before the SA had its keys.
-        charon, when it began an IKEv1 rekey, takes the old outbound SA away at once.
-        """
+    def under_traffic(self, what, event, but=()):
+        """Datagrams go to and from all meanwhile. Nobody loses any, except those of but."""
         pump = l2tp.Pump([client for client in self.clients if client.sessions()], 0.05 * SLOW)
         pump.more(10)
         event(pump)
         pump.more(20)
         pump.finish()
         lost = {client.name: pump.lost(client) for client in self.clients if client not in but}
-        if early:
-            up, down = lost[early.name]
-            if len(down) <= self.site.xfrm_errors().get(f"{early.name} XfrmAcquireError", 0):
-                diag(f"before {early.name} had the keys: {len(down)}")
-                lost[early.name] = up, []
         check(f"{what}: of {sum(pump.sent.values())} datagrams of "
-              f"{'the others' if but else 'all'} none is lost, none comes to somebody else"
-              f"{', but those before the keys' if early else ''}",
+              f"{'the others' if but else 'all'} none is lost, none comes to somebody else",
               not any(up or down for up, down in lost.values()) and not pump.astray,
               {name: both for name, both in lost.items() if any(both)}, pump.astray,
               forge.drops("gw"), self.site.xfrm_errors())
@@ -188,7 +178,7 @@ class Scene:
             check(f"{client.name}'s CHILD_SA rekeyed by the {who}, {REKEYS} times: each time both "
                   "ends go over to the new one",
                   self.renewed(client, old), old, self.newest(client), *self.site.logs())
-        self.under_traffic(f"rekey by the {who}", event, early=client if charon is self.gw else None)
+        self.under_traffic(f"rekey by the {who}", event)
 
     def renewed(self, client, old):
         here, there = self.newest(client)

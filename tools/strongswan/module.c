@@ -169,6 +169,11 @@ int module_sa_get(struct module *m, struct sa *sa)
 	return ask(m, ESPUDP_CMD_SA_GET, ESPUDP_A_SA, &set_sa, sa, sa);
 }
 
+int module_sa_set(struct module *m, const struct sa *sa)
+{
+	return talk(m, ESPUDP_CMD_SA_SET, ESPUDP_A_SA, &set_sa, sa);
+}
+
 int module_sa_del(struct module *m, const struct sa *sa)
 {
 	return talk(m, ESPUDP_CMD_SA_DEL, ESPUDP_A_SA, &set_sa, sa);

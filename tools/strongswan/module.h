@@ -33,6 +33,7 @@ int module_peers(struct module *m, struct list *peers);
 int module_sa_new(struct module *m, const struct sa *sa);
 /* Those that name it are set: spi, dir, peer. */
 int module_sa_get(struct module *m, struct sa *sa);
+int module_sa_set(struct module *m, const struct sa *sa);
 int module_sa_del(struct module *m, const struct sa *sa);
 int module_sas(struct module *m, struct list *sas);
 

@@ -24,6 +24,7 @@ remote_t *remote_create(char *key)
 	remote_t *this;
 
 	INIT(this, .key = key, .sas = linked_list_create(),
+	     .lingering = linked_list_create(),
 	     .policies = linked_list_create());
 	return this;
 }
@@ -34,6 +35,7 @@ void remote_destroy(remote_t *this)
 	DESTROY_IF(this->local);
 	DESTROY_IF(this->remote);
 	this->sas->destroy(this->sas);
+	this->lingering->destroy(this->lingering);
 	this->policies->destroy(this->policies);
 	free(this->key);
 	free(this);

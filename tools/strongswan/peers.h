@@ -23,6 +23,7 @@ struct remote_t {
 		spec; /* as the module was told; id 0 while it has no such peer */
 	host_t *local, *remote;
 	linked_list_t *sas; /* sa_t, newest first */
+	linked_list_t *lingering; /* outbound SPIs that are charon's no more */
 	linked_list_t *policies; /* policy_t, those that are outbound */
 	route_t *host; /* to the virtual address */
 	uint32_t ike; /* unique id of the IKE_SA that made it last */
@@ -35,6 +36,7 @@ typedef struct {
 	bool inbound;
 	bool lost; /* with the device */
 	bool seen; /* in the module, while all are read */
+	time_t ready; /* outbound: when it no longer stands by; 0 if it never did */
 	remote_t *peer;
 } sa_t;
 

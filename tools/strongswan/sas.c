@@ -247,6 +247,9 @@ static status_t sa_install(espudp_t *this, sa_t *entry,
 			if (moves)
 				remote_moved(this, entry->peer, entry->src,
 					     entry->dst);
+			if (sa.standby)
+				entry->ready =
+					time_monotonic(NULL) + STANDBY / 1000;
 			status = SUCCESS;
 		}
 	}
@@ -349,19 +352,64 @@ status_t sas_query(espudp_t *this, kernel_ipsec_sa_id_t *id, uint64_t *bytes,
 	return status;
 }
 
+/* The initiator of an IKEv1 rekey takes the old outbound SA away at once. While the
+ * new one stands by the module goes on with it, and then lets it expire.
+ */
+static bool linger(espudp_t *this, const sa_t *entry)
+{
+	struct sa sa = sa_name(entry), life = sa;
+	sa_t *newest;
+	time_t left;
+
+	if (entry->inbound || !entry->peer)
+		return FALSE;
+	newest = remote_newest(entry->peer, FALSE);
+	left = newest->ready - time_monotonic(NULL);
+	if (newest == entry || left <= 0 || module_sa_get(&this->module, &sa))
+		return FALSE;
+	life.hard_seconds = sa.age + left + 1;
+	if (sa.hard_seconds && sa.hard_seconds < life.hard_seconds)
+		life.hard_seconds = sa.hard_seconds;
+	object_free(&set_sa, &sa);
+	SET(&life, ESPUDP_A_SA_HARD_SECONDS);
+	if (module_sa_set(&this->module, &life))
+		return FALSE;
+	entry->peer->lingering->insert_last(entry->peer->lingering,
+					    (void *)(uintptr_t)entry->spi);
+	return TRUE;
+}
+
+/* A peer that gave up old SAs has no use for what is sent on them. */
+static void end_lingering(espudp_t *this, remote_t *remote)
+{
+	sa_t entry = { .peer = remote };
+	struct sa sa;
+	void *spi;
+
+	while (remote->lingering->remove_first(remote->lingering, &spi) ==
+	       SUCCESS) {
+		entry.spi = (uintptr_t)spi;
+		sa = sa_name(&entry);
+		if (!this->gone) /* most have expired */
+			module_sa_del(&this->module, &sa);
+	}
+}
+
 static void sa_remove(espudp_t *this, sa_t *entry)
 {
 	struct sa sa = sa_name(entry);
 	remote_t *remote = entry->peer;
 
 	/* a reservation may have expired */
-	if (!this->gone && !entry->lost && module_sa_del(&this->module, &sa) &&
-	    remote)
+	if (!this->gone && !entry->lost && !linger(this, entry) &&
+	    module_sa_del(&this->module, &sa) && remote)
 		DBG1(DBG_KNL, "espudp: deleting SA 0x%08x: %s",
 		     ntohl(entry->spi), module_why(&this->module));
 	this->sas->remove(this->sas, entry);
 	if (remote)
 		remote->sas->remove(remote->sas, entry, NULL);
+	if (remote && entry->inbound)
+		end_lingering(this, remote);
 	sa_destroy(entry);
 	if (remote)
 		remote_release(this, remote, FALSE);
