@@ -423,7 +423,22 @@ def test_sa(nl):
     got = nl.call("SA_GET", dev(), sa(spi, but=("ENC", "ENC_KEY"))).objects[0]["A_SA"]
     equal("keys complete it", got["A_SA_STATE"], C["SA_STATE_VALID"])
     must(nl.call("SA_DEL", dev(), sa(spi, but=("PEER", "ENC", "ENC_KEY"))))
+    many(nl)
     equal("that was all", snapshot(nl), before)
+
+
+def many(nl):
+    """IKEv1 leaves old SAs until they expire."""
+    must(nl.call("PEER_NEW", dev(), peer(pid(77))))
+    reserve = nest("RESERVE", num("RESERVE_PEER", 77, 4))
+    for count in range(2048):
+        reply = nl.call("SPI_RESERVE", dev(), reserve)
+        if reply.err:
+            break
+    equal("a peer may have 2048 SAs", (reply.err, count), (0, 2047))
+    reply = nl.call("SPI_RESERVE", dev(), reserve)
+    equal("and no more", (reply.err, reply.text), (errno.ENOSPC, "too many SAs or reserved SPIs"))
+    must(nl.call("PEER_DEL", dev(), peer(pid(77))))
 
 
 def test_dev(nl):
