@@ -325,15 +325,6 @@ capture_count()
 	head -c "$(stat -c %s "$file")" "$file" | tcpdump -n -r - "$@" 2>/dev/null | grep -c '^[0-9]'
 }
 
-# capture_match FILE FILTER [TSHARK OPTION]...: packets that match a tshark filter
-capture_match()
-{
-	local file=$1 filter=$2
-
-	shift 2
-	tshark -n -r "$file" -Y "$filter" "$@" 2>/dev/null | grep -c .
-}
-
 ##
 # The module
 ##
