@@ -72,12 +72,16 @@ def read_blast(path):
     return {name: int(value) for name, value in zip(text[::2], text[1::2])}
 
 
-def read_datagrams(path, _, settings):
+def octets_of(row):
+    """Of the datagrams of a row; udp64 and batch64 have 64."""
+    return 64 if row == "rtt" else int(re.sub(r"\D", "", row))
+
+
+def read_datagrams(row, path):
     said = read_blast(path)
-    octets = int(re.search(r"-[a-z]+(\d+)-", f"-{path.name}")[1])
     seconds = (said["last"] - said["first"]) / 1e9
     return {
-        "mbit": said["received"] * octets * 8 / seconds / 1e6,
+        "mbit": said["received"] * octets_of(row) * 8 / seconds / 1e6,
         "seconds": seconds,
         "packets": said["sent"],
         "lost": said["sent"] - said["received"],
@@ -85,22 +89,23 @@ def read_datagrams(path, _, settings):
     }
 
 
-def read_rtt(path, *_):
+def read_rtt(path):
     said = read_blast(path)
     return {"packets": said["asked"], "lost": said["asked"] - said["answers"],
-            "ns_per_packet": said["ns"] / said["answers"]}
+            "ns_per_packet": said["median"]}
 
 
-def reader(row):
-    return read_bulk if row.startswith("tcp") else read_rtt if row == "rtt" else read_datagrams
+def read(row, path, packets, settings):
+    if row.startswith("tcp"):
+        return read_bulk(path, packets, settings)
+    return read_rtt(path) if row == "rtt" else read_datagrams(row, path)
 
 
 def sealed(row):
     """Octets that the cipher has to do with of a packet, and how often in what is counted."""
     if row.startswith("tcp"):
         return 1420, 2
-    octets = 64 if row == "rtt" else int(re.sub(r"\D", "", row))
-    return (28 + octets + 2 + 3) // 4 * 4, 4 if row == "rtt" else 2
+    return (28 + octets_of(row) + 2 + 3) // 4 * 4, 4 if row == "rtt" else 2
 
 
 def summary(values):
@@ -172,8 +177,8 @@ def read_mode(folder):
     repeats = {}
     for row, contestant, cipher, round_, packets, drops in words(folder / "index"):
         try:
-            one = reader(row)(folder / f"{row}-{contestant}-{cipher}-{round_}",
-                              int(packets), mode["settings"])
+            one = read(row, folder / f"{row}-{contestant}-{cipher}-{round_}",
+                       int(packets), mode["settings"])
         except (KeyError, ValueError, ZeroDivisionError) as error:
             mode["failures"].append(f"{row} {contestant} {cipher} {round_}: {error!r}")
             continue

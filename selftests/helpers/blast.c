@@ -10,7 +10,7 @@
  * came and the nanoseconds of the monotonic clock when the last one did. send prints
  * how many it sent and when it began; with -b so many at a time, by UDP_SEGMENT. ask
  * waits for the echo of each before it sends the next, and prints how many it got and
- * the nanoseconds of all.
+ * the median of the nanoseconds that took: an emulated clock jumps at times.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -148,27 +148,37 @@ static void echo(int fd)
 	}
 }
 
+static int by_value(const void *one, const void *other)
+{
+	uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+
+	return a < b ? -1 : a > b;
+}
+
 static void ask(int fd, int octets, long count)
 {
 	struct timeval second = { .tv_sec = 1 };
-	uint64_t begin, ns = 0;
+	uint64_t *ns, begin;
 	long i, answers = 0;
 
+	ns = calloc(count, sizeof(*ns));
+	if (!ns)
+		die("calloc");
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second)))
 		die("SO_RCVTIMEO");
-	begin = now();
 	for (i = 0; i < count; i++) {
+		begin = now();
 		if (send(fd, buf, octets, 0) < 0)
 			die("send");
-		if (recv(fd, buf, sizeof(buf), 0) >= 0) {
-			answers++;
-			ns = now() - begin;
-		} else if (errno != EAGAIN) {
+		if (recv(fd, buf, sizeof(buf), 0) >= 0)
+			ns[answers++] = now() - begin;
+		else if (errno != EAGAIN)
 			die("recv");
-		}
 	}
-	printf("asked %ld answers %ld ns %llu\n", count, answers,
-	       (unsigned long long)ns);
+	qsort(ns, answers, sizeof(*ns), by_value);
+	printf("asked %ld answers %ld median %llu\n", count, answers,
+	       answers ? (unsigned long long)ns[answers / 2] : 0);
+	free(ns);
 }
 
 static void usage(void)
