@@ -42,6 +42,7 @@ static const struct auth_alg auth_algs[] = { ESPUDP_ALGS_AUTH(AUTH) };
  * @aad: with ESN, SPI and both halves of the sequence number
  * @iv: the cipher's copy, which it may overwrite
  * @sg: the packet, after @aad if there is one
+ * @from: likewise where its text is read from, if that is elsewhere
  * @req: the request, its context behind it
  *
  * One is kept for each CPU: a synchronous request is over when the call
@@ -54,6 +55,7 @@ struct espudp_op {
 	u8 aad[12];
 	u8 iv[ESPUDP_IV_MAX];
 	struct scatterlist sg[2];
+	struct scatterlist from[3];
 	struct aead_request req CRYPTO_MINALIGN_ATTR;
 };
 
@@ -100,8 +102,18 @@ static void op_done(ESPUDP_CRYPTO_DONE_ARG, int err)
 	local_bh_enable();
 }
 
+/* The upper half of an extended sequence number is authenticated and not sent: its
+ * octets stand beside the packet (RFC 4303 section 2.2.1).
+ */
+static void set_aad(struct espudp_op *op, const void *esp, u32 seq_hi)
+{
+	memcpy(op->aad, esp, 4);
+	put_unaligned_be32(seq_hi, op->aad + 4);
+	memcpy(op->aad + 8, esp + 4, 4);
+}
+
 /**
- * espudp_aead_crypt() - encrypt or decrypt an ESP packet in place
+ * espudp_aead_crypt() - encrypt or decrypt an ESP packet
  * @a: cipher
  * @encrypt: else decrypt
  * @esp: SPI, sequence number and IV, filled in; then the payload with its
@@ -109,6 +121,9 @@ static void op_done(ESPUDP_CRYPTO_DONE_ARG, int err)
  *	and in the direct map
  * @len: octets of all that
  * @seq_hi: upper half of the sequence number; used with ESN only
+ * @src: what is behind the IV, if it is not yet there: in memory like @esp that
+ *	nobody writes to. It is read from here, and the result is in @esp. NULL if
+ *	@a->in_place
  * @done: called with @ctx if, and only if, the call returns -EINPROGRESS
  * @ctx: for @done
  *
@@ -116,10 +131,12 @@ static void op_done(ESPUDP_CRYPTO_DONE_ARG, int err)
  * Return: 0, -EINPROGRESS, -EBADMSG for a wrong ICV, or another error.
  */
 int espudp_aead_crypt(const struct espudp_aead *a, bool encrypt, void *esp,
-		      unsigned int len, u32 seq_hi, espudp_op_fn done, void *ctx)
+		      unsigned int len, u32 seq_hi, const void *src, espudp_op_fn done,
+		      void *ctx)
 {
 	struct espudp_op *op = op_get(crypto_aead_reqsize(a->tfm));
 	unsigned int text = len - 8 - a->iv;
+	struct scatterlist *from;
 	struct aead_request *req;
 	int err;
 
@@ -128,18 +145,27 @@ int espudp_aead_crypt(const struct espudp_aead *a, bool encrypt, void *esp,
 	op->done = done;
 	op->ctx = ctx;
 	memcpy(op->iv, esp + 8, a->iv);
+	from = op->sg;
 	if (a->esn) {
-		/* The upper half is authenticated and not sent: its octets
-		 * stand beside the packet (RFC 4303 section 2.2.1).
-		 */
-		memcpy(op->aad, esp, 4);
-		put_unaligned_be32(seq_hi, op->aad + 4);
-		memcpy(op->aad + 8, esp + 4, 4);
+		set_aad(op, esp, seq_hi);
 		sg_init_table(op->sg, 2);
 		sg_set_buf(&op->sg[0], op->aad, sizeof(op->aad));
 		sg_set_buf(&op->sg[1], esp + 8, len - 8);
 	} else {
 		sg_init_one(op->sg, esp, len);
+	}
+	if (src) {
+		unsigned int n = 0;
+
+		from = op->from;
+		sg_init_table(from, a->esn ? 3 : 2);
+		if (a->esn) {
+			sg_set_buf(&from[n++], op->aad, sizeof(op->aad));
+			sg_set_buf(&from[n++], esp + 8, a->iv);
+		} else {
+			sg_set_buf(&from[n++], esp, 8 + a->iv);
+		}
+		sg_set_buf(&from[n], src, text);
 	}
 
 	req = &op->req;
@@ -147,10 +173,10 @@ int espudp_aead_crypt(const struct espudp_aead *a, bool encrypt, void *esp,
 	aead_request_set_callback(req, 0, op_done, op);
 	aead_request_set_ad(req, a->assoc);
 	if (encrypt) {
-		aead_request_set_crypt(req, op->sg, op->sg, text - a->icv, op->iv);
+		aead_request_set_crypt(req, from, op->sg, text - a->icv, op->iv);
 		err = crypto_aead_encrypt(req);
 	} else {
-		aead_request_set_crypt(req, op->sg, op->sg, text, op->iv);
+		aead_request_set_crypt(req, from, op->sg, text, op->iv);
 		err = crypto_aead_decrypt(req);
 	}
 	if (err != -EINPROGRESS)
@@ -284,6 +310,8 @@ int espudp_aead_init(struct espudp_aead *a, const struct espudp_aead_params *p,
 	a->block = max_t(u8, enc->block, 4);
 	a->key_bits8 = p->enc_key_len - enc->salt;
 	a->counter = enc->aead || enc->salt;
+	/* authencesn copies to where it writes, and moves parts of that about. */
+	a->in_place = !enc->aead && p->esn;
 	a->esn = p->esn;
 	a->enc = enc->name;
 	a->auth = auth ? auth->name : NULL;

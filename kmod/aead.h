@@ -33,6 +33,7 @@ struct espudp_aead_params {
  * @icv: octets of ICV
  * @block: octets that the ciphertext is a multiple of, at least 4
  * @counter: IV is a counter; else it must be unpredictable
+ * @in_place: cannot read from elsewhere than it writes to
  */
 struct espudp_aead {
 	struct crypto_aead *tfm;
@@ -44,6 +45,7 @@ struct espudp_aead {
 	u8 block;
 	u8 key_bits8;		/* key bits / 8, without salt */
 	bool counter;
+	bool in_place;
 	bool esn;
 };
 
@@ -54,7 +56,8 @@ int espudp_aead_init(struct espudp_aead *a, const struct espudp_aead_params *p,
 		     struct netlink_ext_ack *extack);
 void espudp_aead_free(struct espudp_aead *a);
 int espudp_aead_crypt(const struct espudp_aead *a, bool encrypt, void *esp,
-		      unsigned int len, u32 seq_hi, espudp_op_fn done, void *ctx);
+		      unsigned int len, u32 seq_hi, const void *src, espudp_op_fn done,
+		      void *ctx);
 void espudp_aead_module_exit(void);
 
 /* Octets on the wire, from the ESP header to the ICV, of an inner packet. */

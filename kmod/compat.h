@@ -7,6 +7,7 @@
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
 #include <linux/timer.h>
+#include <linux/udp.h>
 #include <net/genetlink.h>
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
@@ -64,13 +65,16 @@ static inline void espudp_dev_lockless(struct net_device *dev)
 #endif
 }
 
-/* Attributes of a dump request. */
-static inline struct nlattr **espudp_genl_dump_attrs(struct netlink_callback *cb)
+/* Whether UDP may give a socket super-packets whole. Where the flags are no atomic
+ * bits it never does.
+ */
+static inline void espudp_udp_accept_super(struct sock *sk, bool on)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
-	return genl_info_dump(cb)->attrs;
-#else
-	return genl_dumpit_info(cb)->attrs;
+#ifdef udp_set_bit
+	if (on)
+		udp_set_bit(ACCEPT_L4, sk);
+	else if (!udp_test_bit(GRO_ENABLED, sk))
+		udp_clear_bit(ACCEPT_L4, sk);
 #endif
 }
 

@@ -19,9 +19,9 @@ struct espudp_sock;
  * struct espudp_queue - work of one CPU in one direction
  * @napi: polls the queue
  * @in: packets to start with; its lock guards it against the poll elsewhere
- * @bytes: octets in @in (transmit)
+ * @bytes: octets in @in, under its lock
  * @cpu: whose
- * @queued: packets ever put into @in, under its lock (transmit)
+ * @queued: packets ever put into @in, under its lock
  * @taken: packets ever taken out; owned by the poll
  * @done: likewise, those that were handed down, with all before them
  * @down: why packets are dropped when the device goes down

@@ -13,6 +13,7 @@
 #include "encap.h"
 #include "event.h"
 #include "fault.h"
+#include "gro.h"
 #include "rx.h"
 #include "sock.h"
 
@@ -75,11 +76,9 @@ static int encap_one(struct espudp_sock *es, struct sk_buff *skb)
 	return 0;
 }
 
-/* Datagrams come merged if the owner has set UDP_GRO, for the stack's merger
- * looks at ports and lengths only. IKE must never be merged: what is not ours
- * goes through the stack again, one by one. A gro_receive of our own that
- * merges nothing would be simpler, but UDP reads that pointer twice, so that it
- * cannot be taken from a live socket again.
+/* A super-packet that is all ESP (gro.c), or one that the stack has merged since the
+ * socket's owner has set UDP_GRO. That merger looks at ports and lengths only; but IKE
+ * must never be merged: what is not ours goes through the stack again, one by one.
  */
 static int encap_gso(struct espudp_sock *es, struct sock *sk, struct sk_buff *skb)
 {
@@ -87,6 +86,8 @@ static int encap_gso(struct espudp_sock *es, struct sock *sk, struct sk_buff *sk
 	struct sk_buff *segs, *next;
 	__be32 _marker, *marker;
 
+	if (espudp_gro_marked(skb))
+		return encap_one(es, skb);
 	__skb_push(skb, -skb_mac_offset(skb));
 	segs = udp_rcv_segment(sk, skb, v4);
 	skb_list_walk_safe(segs, skb, next) {

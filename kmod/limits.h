@@ -17,11 +17,10 @@ enum espudp_limits {
 	ESPUDP_ICV_MAX		= 32,
 	ESPUDP_BLOCK_MAX	= 16,
 	ESPUDP_BATCH_SEGS	= 64,		/* ESP packets in one outer skb */
-	ESPUDP_RXQ_LEN		= 2048,		/* datagrams per CPU */
 	ESPUDP_HELD		= 256,		/* datagrams that wait for their SA, per device */
 	ESPUDP_HOLD		= 5,		/* seconds that they do */
 	ESPUDP_FLOWS		= 256,		/* told apart on transmit */
-	ESPUDP_TXQ_BYTES	= 16 << 20,	/* per CPU */
+	ESPUDP_QUEUE_BYTES	= 16 << 20,	/* per CPU and direction */
 	ESPUDP_PEER_BYTES	= 4 << 20,	/* queued per peer */
 	ESPUDP_HOPS_MAX		= 4,		/* devices nested in one packet */
 	ESPUDP_UNKNOWN_SPIS	= 16,		/* remembered per CPU */

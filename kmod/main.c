@@ -8,6 +8,7 @@
 #include "mem.h"
 #include "netlink.h"
 #include "replay.h"
+#include "rx.h"
 #include "select.h"
 #include "tx.h"
 
@@ -30,6 +31,7 @@ static bool __init works(void)
 
 static void free_spares(void)
 {
+	espudp_rx_exit();
 	espudp_tx_exit();
 	espudp_aead_module_exit();
 	espudp_mem_exit();

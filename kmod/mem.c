@@ -6,8 +6,7 @@
  * them. A piece is a page reference; a chunk whose pieces have all come back
  * has one reference left, ours, and is cut again.
  */
-#include <linux/mm.h>
-#include <linux/percpu.h>
+#include <linux/slab.h>
 #include "fault.h"
 #include "mem.h"
 
@@ -55,6 +54,7 @@ static bool ring_advance(struct mem_ring *r)
 	else if (r->n++)
 		r->chunk[r->n - 1] = r->chunk[next];
 	r->chunk[next] = fresh;
+	set_page_private(fresh, (unsigned long)mem_rings);
 found:
 	r->cur = next;
 	r->used = 0;
@@ -113,6 +113,18 @@ void espudp_mem_put(void *p)
 }
 
 /**
+ * espudp_mem_is_ours() - is this memory that only we have written to?
+ * @page: of a packet
+ *
+ * What was handed down to be sent may come back as a received packet, if the peer
+ * is on this host.
+ */
+bool espudp_mem_is_ours(const struct page *page)
+{
+	return page_private(compound_head(page)) == (unsigned long)mem_rings;
+}
+
+/**
  * espudp_mem_exit() - free the rings, once nobody calls espudp_mem_get()
  *
  * Pieces may still be in the stack's hands; they hold their chunks.
@@ -129,5 +141,57 @@ void espudp_mem_exit(void)
 			while (r->n)
 				put_page(r->chunk[--r->n]);
 		}
+	}
+}
+
+/**
+ * espudp_spare_get() - get an object, not cleared
+ * @spares: where objects of that kind are kept
+ * @size: octets of one
+ *
+ * Context: BH off.
+ * Return: the object, or NULL.
+ */
+void *espudp_spare_get(struct espudp_spares __percpu *spares, size_t size)
+{
+	struct espudp_spares *s = this_cpu_ptr(spares);
+
+	if (espudp_fault())
+		return NULL;
+	if (likely(s->n))
+		return s->obj[--s->n];
+	return kmalloc(size, GFP_ATOMIC | __GFP_NOWARN);
+}
+
+/**
+ * espudp_spare_put() - give an object back
+ * @spares: where it is kept
+ * @obj: from espudp_spare_get()
+ *
+ * Context: BH off.
+ */
+void espudp_spare_put(struct espudp_spares __percpu *spares, void *obj)
+{
+	struct espudp_spares *s = this_cpu_ptr(spares);
+
+	if (likely(s->n < ESPUDP_SPARES))
+		s->obj[s->n++] = obj;
+	else
+		kfree(obj);
+}
+
+/**
+ * espudp_spares_free() - free what is kept, once nobody gets any more
+ * @spares: of one kind
+ */
+void espudp_spares_free(struct espudp_spares __percpu *spares)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct espudp_spares *s = per_cpu_ptr(spares, cpu);
+
+		while (s->n)
+			kfree(s->obj[--s->n]);
 	}
 }

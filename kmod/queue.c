@@ -27,6 +27,56 @@ struct espudp_queue *espudp_queue_for(struct espudp_dev *edev, struct sk_buff *s
 }
 
 /**
+ * espudp_queue_put() - queue a packet and see that it is polled
+ * @q: queue
+ * @skb: packet; consumed unless refused
+ * @slot: from espudp_queue_for(), or NULL
+ *
+ * Context: BH off.
+ * Return: false if the queue is full.
+ */
+bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u32 *slot)
+{
+	spin_lock(&q->in.lock);
+	if (unlikely(q->bytes + skb->truesize > ESPUDP_QUEUE_BYTES)) {
+		spin_unlock(&q->in.lock);
+		return false;
+	}
+	q->bytes += skb->truesize;
+	__skb_queue_tail(&q->in, skb);
+	q->queued++;
+	if (slot)
+		WRITE_ONCE(*slot, q->cpu << 16 | q->queued);
+	spin_unlock(&q->in.lock);
+	napi_schedule(&q->napi);
+	return true;
+}
+
+/**
+ * espudp_queue_take() - take what is queued
+ * @q: queue being polled
+ * @in: set to it
+ * @max: packets
+ *
+ * Return: how many.
+ */
+unsigned int espudp_queue_take(struct espudp_queue *q, struct sk_buff_head *in, unsigned int max)
+{
+	struct sk_buff *skb;
+	unsigned int n = 0;
+
+	__skb_queue_head_init(in);
+	spin_lock(&q->in.lock);
+	while (n < max && (skb = __skb_dequeue(&q->in))) {
+		q->bytes -= skb->truesize;
+		__skb_queue_tail(in, skb);
+		n++;
+	}
+	spin_unlock(&q->in.lock);
+	return n;
+}
+
+/**
  * espudp_queue_done() - note how far a transmit queue has come
  * @q: queue whose poll ends
  * @n: packets that it took
@@ -149,83 +199,85 @@ void espudp_queue_stop(struct espudp_queue __percpu *queues,
 	}
 }
 
-/**
- * espudp_job_start() - begin a job
- * @job: embedded in the packet or batch
- * @q: queue being polled
- * @sa: its SA, seen under RCU
- */
-void espudp_job_start(struct espudp_job *job, struct espudp_queue *q,
-		      struct espudp_sa *sa)
+/* Requests of a job are over. The poll may finish and free it from here on. */
+static bool job_over(struct espudp_job *job, unsigned int n)
 {
-	job->q = q;
-	job->sa = sa;
-	atomic_set(&job->pending, 1);
-	job->err = 0;
-	job->held = false;
-	job->kept = false;
-	list_add_tail(&job->list, &q->order);
+	return atomic_sub_return_release(n, &job->pending) == 0;
 }
 
-static void job_done(void *ctx, int err)
+static void request_done(void *ctx, int err)
 {
-	struct espudp_job *job = ctx;
+	struct espudp_job_pkt *pkt = ctx;
+	struct espudp_job *job = pkt->job;
 	struct espudp_queue *q = job->q;
 
-	if (unlikely(err))
-		WRITE_ONCE(job->err, err);
-	/* The poll may finish and free the job from here on. */
-	if (!atomic_dec_and_test(&job->pending))
+	pkt->err = err;
+	if (!job_over(job, 1))
 		return;
 	napi_schedule(&q->napi);
 	dev_put(q->edev->dev);
 }
 
 /**
- * espudp_job_crypt() - submit one ESP packet of a job
- * @job: started job
+ * espudp_job_submit() - start a job's crypto
+ * @job: embedded in the batch; @job->sa, which was seen under RCU, and the packets
+ *	are set. May not be touched any more except by the poll
+ * @q: queue being polled
  * @encrypt: else decrypt
- * @esp: ESP header, with the whole packet behind it, in memory of our own
- * @len: octets from ESP header to ICV
- * @seq_hi: upper half of the sequence number, for ESN
- *
- * Return: 0 if it is done, -EINPROGRESS, or an error, which the job keeps.
  */
-int espudp_job_crypt(struct espudp_job *job, bool encrypt, void *esp,
-		     unsigned int len, u32 seq_hi)
+void espudp_job_submit(struct espudp_job *job, struct espudp_queue *q, bool encrypt)
 {
-	int err;
+	const struct espudp_aead *aead = &job->sa->aead;
+	struct net_device *dev = q->edev->dev;
+	unsigned int i, over = 1;
+	bool async = false;
 
-	/* Counted before the request is made: it may complete at once. Our own
-	 * count keeps the last completion from happening before the references
-	 * that it drops are taken.
+	job->q = q;
+	job->encrypt = encrypt;
+	job->held = false;
+	job->kept = false;
+	/* All are counted before the first is made, and one for ourselves: the last
+	 * completion must not come before the references that it drops are taken.
 	 */
-	atomic_inc(&job->pending);
-	err = espudp_aead_crypt(&job->sa->aead, encrypt, esp, len, seq_hi,
-				job_done, job);
-	if (likely(err != -EINPROGRESS)) {
-		atomic_dec(&job->pending);
-	} else if (!job->held) {
-		job->held = true;
-		espudp_sa_get(job->sa);
-		dev_hold(job->q->edev->dev);
+	atomic_set(&job->pending, job->n + 1);
+	list_add_tail(&job->list, &q->order);
+
+	for (i = 0; i < job->n; i++) {
+		struct espudp_job_pkt *pkt = &job->pkt[i];
+		int err;
+
+		pkt->job = job;
+		err = espudp_aead_crypt(aead, encrypt, pkt->esp, pkt->len,
+					upper_32_bits(pkt->seq), pkt->src, request_done, pkt);
+		if (likely(err != -EINPROGRESS)) {
+			pkt->err = err;
+			over++;
+		} else if (!async) {
+			async = true;
+			job->held = true;
+			espudp_sa_get(job->sa);
+			dev_hold(dev);
+		}
 	}
-	if (unlikely(err && err != -EINPROGRESS))
-		WRITE_ONCE(job->err, err);
-	return err;
+	/* All completions came first: theirs did not drop the device. */
+	if (job_over(job, over) && async)
+		dev_put(dev);
 }
 
 /**
- * espudp_job_submitted() - all packets of a job were submitted
- * @job: the job; may not be touched any more except by the poll
+ * espudp_job_err() - the first error of a job
+ * @job: done
+ *
+ * Return: 0 if there was none.
  */
-void espudp_job_submitted(struct espudp_job *job)
+int espudp_job_err(const struct espudp_job *job)
 {
-	bool held = job->held;
+	unsigned int i;
 
-	/* All completions came first: theirs did not drop the device. */
-	if (atomic_dec_and_test(&job->pending) && held)
-		dev_put(job->q->edev->dev);
+	for (i = 0; i < job->n; i++)
+		if (unlikely(job->pkt[i].err))
+			return job->pkt[i].err;
+	return 0;
 }
 
 /**
@@ -238,7 +290,7 @@ struct espudp_job *espudp_job_next_done(struct espudp_queue *q)
 {
 	struct espudp_job *job = list_first_entry_or_null(&q->order, struct espudp_job, list);
 
-	/* Pairs with the completion's atomic_dec_and_test(). */
+	/* Pairs with job_over(). */
 	if (!job || atomic_read_acquire(&job->pending))
 		return NULL;
 	list_del(&job->list);

@@ -7,14 +7,34 @@
 #include "sa.h"
 
 /**
- * struct espudp_job - crypto of one received packet or of one batch to send
+ * struct espudp_job_pkt - one ESP packet of a job
+ * @job: the job
+ * @esp: ESP header, the whole packet behind it, in memory of our own
+ * @src: what is behind the IV, if it is elsewhere; else NULL
+ * @len: octets from ESP header to ICV
+ * @err: what came of its crypto
+ * @seq: sequence number, all 64 bits
+ */
+struct espudp_job_pkt {
+	struct espudp_job *job;
+	void *esp;
+	const void *src;
+	unsigned int len;
+	int err;
+	u64 seq;
+};
+
+/**
+ * struct espudp_job - crypto of a batch, received or to be sent
  * @list: in the queue's order
  * @q: queue whose poll finishes it
  * @sa: whose keys are used
- * @pending: requests in flight, and one while they are being submitted
- * @err: first error
+ * @pending: requests not over, and one while they are being submitted
+ * @encrypt: else decrypt
  * @held: holds a reference to @sa
  * @kept: was left to a later poll
+ * @n: packets
+ * @pkt: the packets
  *
  * Synchronous and asynchronous crypto complete alike: the poll that submitted
  * the job finds it done, or the last completion schedules another poll. Jobs
@@ -25,12 +45,16 @@ struct espudp_job {
 	struct espudp_queue *q;
 	struct espudp_sa *sa;
 	atomic_t pending;
-	int err;
+	bool encrypt;
 	bool held;
 	bool kept;
+	unsigned int n;
+	struct espudp_job_pkt pkt[ESPUDP_BATCH_SEGS];
 };
 
 struct espudp_queue *espudp_queue_for(struct espudp_dev *edev, struct sk_buff *skb, u32 **slot);
+bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u32 *slot);
+unsigned int espudp_queue_take(struct espudp_queue *q, struct sk_buff_head *in, unsigned int max);
 void espudp_queue_done(struct espudp_queue *q, unsigned int n);
 struct espudp_queue __percpu *
 espudp_queue_alloc(struct espudp_dev *edev, int (*poll)(struct napi_struct *, int),
@@ -41,11 +65,8 @@ void espudp_queue_start(struct espudp_queue __percpu *queues);
 void espudp_queue_stop(struct espudp_queue __percpu *queues,
 		       void (*drop)(struct espudp_job *job));
 
-void espudp_job_start(struct espudp_job *job, struct espudp_queue *q,
-		      struct espudp_sa *sa);
-int espudp_job_crypt(struct espudp_job *job, bool encrypt, void *esp,
-		     unsigned int len, u32 seq_hi);
-void espudp_job_submitted(struct espudp_job *job);
+void espudp_job_submit(struct espudp_job *job, struct espudp_queue *q, bool encrypt);
+int espudp_job_err(const struct espudp_job *job);
 void espudp_queue_keep(struct espudp_queue *q);
 struct espudp_job *espudp_job_next_done(struct espudp_queue *q);
 void espudp_job_finish(struct espudp_job *job);

@@ -2,17 +2,23 @@
 /* The receive path, from a datagram to the inner packet's delivery.
  *
  *	espudp_rx_queue		UDP: SPI known? onto this CPU's queue
- *	espudp_rx_poll		NAPI: for each datagram rx_start, then rx_finish
- *				for those whose crypto is done, in order
- *	rx_start		lengths, replay pre-check, copy, decrypt
+ *	espudp_rx_poll		NAPI: rx_datagrams for each, then batch_finish for
+ *				those whose crypto is done, in order
+ *	rx_datagrams		one, or a super-packet's: rx_add for each
+ *	rx_add			lengths, replay pre-check, copy into the open batch
+ *	batch_close		decrypt
+ *	batch_finish		rx_finish for each packet
  *	rx_finish		ICV, replay commit, roaming, trailer
  *	rx_inner		selectors, ECN, checksum, GRO
  *	rx_transport		likewise transport mode: selectors, virtual address,
  *				checksum, GRO
  *
- * The datagram is copied once, into memory of our own, and decrypted there:
- * what it is made of may be pages that somebody else reads, or goes on
- * writing.
+ * A batch is of one SA and one outer source: a super-packet, or what came singly.
+ * TCP segments in it are put together without the stack (merge.c).
+ *
+ * A packet is decrypted into memory of our own: what a datagram is made of may be
+ * pages that somebody else reads. If somebody may go on writing them it is copied
+ * first, for a cipher reads what it decrypts more than once.
  */
 #include <linux/etherdevice.h>
 #include <net/inet_ecn.h>
@@ -27,6 +33,7 @@
 #include "esp.h"
 #include "hold.h"
 #include "mem.h"
+#include "merge.h"
 #include "rx.h"
 
 /* Fragments of different peers never make one datagram. Others who use the stack's
@@ -35,50 +42,93 @@
 #define DEFRAG_USER(peer) (BIT(31) | (peer)->serial)
 
 /**
- * struct rx_pkt - a packet being received
- * @job: its decryption
- * @size: octets of memory, this structure and the skb's tail included
- * @len: octets of the ESP packet
- * @seq: sequence number that was authenticated, all 64 bits
- * @seen: outer addresses and ports, to be compared with the peer's
- * @tos: outer type of service or traffic class
- * @ttl: outer time to live or hop limit
- * @id: IPv4 identification
+ * struct rx_outer - what the outer headers of a batch say
+ * @seen: addresses and ports, to be compared with the peer's
+ * @tos: type of service or traffic class
+ * @ttl: time to live or hop limit
  * @df: IPv4 don't fragment bit
- *
- * Lies in what becomes the headroom of the inner packet, so it is gone once
- * the packet is delivered.
  */
-struct rx_pkt {
-	struct espudp_job job;
-	unsigned int size;
-	unsigned int len;
-	u64 seq;
+struct rx_outer {
 	struct espudp_endpoint seen;
 	u8 tos;
 	u8 ttl;
-	__be16 id;
 	__be16 df;
 };
 
-#define RX_HEADROOM	ALIGN(sizeof(struct rx_pkt) + NET_SKB_PAD, 64)
+/**
+ * struct rx_batch - packets being received
+ * @outer: of all of them
+ * @id: IPv4 identifications
+ * @src: datagrams that this batch, or one before it, reads from
+ * @job: their decryption
+ */
+struct rx_batch {
+	struct rx_outer outer;
+	struct sk_buff_head src;
+	__be16 id[ESPUDP_BATCH_SEGS];
+	struct espudp_job job;
+};
 
-/* Traffic of one SA within a poll, accounted at its end. */
+/**
+ * struct rx_src - where a datagram, or a super-packet, is read from
+ * @skb: the datagram
+ * @frag: the last that was looked at
+ * @begin: offset of its first octet
+ * @used: a batch reads from it
+ */
+struct rx_src {
+	struct sk_buff *skb;
+	unsigned int frag;
+	unsigned int begin;
+	bool used;
+};
+
+/* What a poll works on. */
+struct rx_ctx {
+	struct espudp_queue *q;
+	struct rx_batch *open;
+	struct espudp_merge merge;
+};
+
+/* Of a batch, accounted at its end. */
 struct rx_run {
-	struct espudp_sa *sa;
 	unsigned int packets;
 	unsigned int bytes;
 };
 
-static void *pkt_esp(struct rx_pkt *pkt)
+/* A transport mode packet gets an IP header for the ESP header that goes. */
+#define RX_HEADROOM	ALIGN(NET_SKB_PAD + sizeof(struct ipv6hdr), 64)
+
+static DEFINE_PER_CPU(struct espudp_spares, spare_batches);
+
+/* Octets of memory of a packet, an skb's tail included. */
+static unsigned int piece_size(unsigned int len)
 {
-	return (void *)pkt + RX_HEADROOM;
+	return SKB_DATA_ALIGN(RX_HEADROOM + len) +
+	       SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
+}
+
+static void piece_put(const struct espudp_job_pkt *pkt)
+{
+	espudp_mem_put(pkt->esp - RX_HEADROOM);
+}
+
+/* A super-packet counts as what it is made of. */
+static void drop(struct espudp_dev *edev, struct espudp_sa *sa, struct sk_buff *skb,
+		 enum espudp_drop why)
+{
+	unsigned int i;
+
+	for (i = 1; skb_is_gso(skb) && i < skb_shinfo(skb)->gso_segs; i++)
+		espudp_stats_drop(edev, NULL, sa, why);
+	espudp_drop(edev, NULL, sa, skb, why);
 }
 
 /**
  * espudp_rx_queue() - take an ESP packet
  * @edev: device
- * @skb: datagram, data at the UDP header; consumed
+ * @skb: datagram, data at the UDP header, or a super-packet whose datagrams are
+ *	all of @spi; consumed
  * @spi: not zero
  *
  * Context: softirq, RCU read side.
@@ -99,115 +149,216 @@ void espudp_rx_queue(struct espudp_dev *edev, struct sk_buff *skb, __be32 spi)
 		return;
 	} else if (unlikely(!netif_running(edev->dev))) {
 		why = ESPUDP_DROP_RX_DEV_DOWN;
-	} else if (unlikely(skb_queue_len(&q->in) >= ESPUDP_RXQ_LEN)) {
+	} else {
+		skb_dst_drop(skb);
+		skb_orphan(skb);
+		nf_reset_ct(skb);
+		if (likely(espudp_queue_put(q, skb, NULL)))
+			return;
 		why = ESPUDP_DROP_RX_QUEUE_FULL;
 	}
-	if (unlikely(why)) {
-		espudp_drop(edev, sa ? sa->peer : NULL, sa, skb, why);
-		return;
-	}
-	skb_dst_drop(skb);
-	skb_orphan(skb);
-	nf_reset_ct(skb);
-	skb_queue_tail(&q->in, skb);
-	napi_schedule(&q->napi);
+	drop(edev, sa, skb, why);
 }
 
-static void read_outer(const struct sk_buff *skb, struct rx_pkt *pkt)
+static __be16 read_outer(const struct sk_buff *skb, struct rx_outer *outer)
 {
 	const struct udphdr *uh = udp_hdr(skb);
 	const struct iphdr *ip = ip_hdr(skb);
+	__be16 id = 0;
 
-	memset(&pkt->seen, 0, sizeof(pkt->seen));
+	memset(outer, 0, sizeof(*outer));
 	if (ip->version == 4) {
-		pkt->seen.family = AF_INET;
-		pkt->seen.local.s6_addr32[0] = ip->daddr;
-		pkt->seen.remote.s6_addr32[0] = ip->saddr;
-		pkt->tos = ip->tos;
-		pkt->ttl = ip->ttl;
-		pkt->id = ip->id;
-		pkt->df = ip->frag_off & htons(IP_DF);
+		outer->seen.family = AF_INET;
+		outer->seen.local.s6_addr32[0] = ip->daddr;
+		outer->seen.remote.s6_addr32[0] = ip->saddr;
+		outer->tos = ip->tos;
+		outer->ttl = ip->ttl;
+		outer->df = ip->frag_off & htons(IP_DF);
+		id = ip->id;
 	} else {
 		const struct ipv6hdr *ip6 = ipv6_hdr(skb);
 
-		pkt->seen.family = AF_INET6;
-		pkt->seen.local = ip6->daddr;
-		pkt->seen.remote = ip6->saddr;
-		pkt->tos = ipv6_get_dsfield(ip6);
-		pkt->ttl = ip6->hop_limit;
+		outer->seen.family = AF_INET6;
+		outer->seen.local = ip6->daddr;
+		outer->seen.remote = ip6->saddr;
+		outer->tos = ipv6_get_dsfield(ip6);
+		outer->ttl = ip6->hop_limit;
 	}
-	pkt->seen.has_local = true;
-	pkt->seen.has_remote = true;
-	pkt->seen.remote_port = uh->source;
+	outer->seen.has_local = true;
+	outer->seen.has_remote = true;
+	outer->seen.remote_port = uh->source;
+	return id;
 }
 
-/* Checks what can be checked without keys, copies, and starts decryption. */
-static struct espudp_sa *rx_start(struct espudp_queue *q, struct sk_buff *skb,
-				  struct espudp_sa *last)
+static void batch_close(struct rx_ctx *ctx)
 {
-	struct espudp_dev *edev = q->edev;
-	unsigned int len = skb->len - sizeof(struct udphdr);
-	struct espudp_sa *sa = NULL;
+	struct rx_batch *b = ctx->open;
+
+	ctx->open = NULL;
+	espudp_job_submit(&b->job, ctx->q, false);
+}
+
+/* The open batch if the packet may join it, else a new one, or NULL. */
+static struct rx_batch *batch_for(struct rx_ctx *ctx, struct espudp_sa *sa,
+				  const struct rx_outer *outer)
+{
+	struct rx_batch *b = ctx->open;
+
+	if (b && b->job.sa == sa && b->job.n < ESPUDP_BATCH_SEGS &&
+	    !memcmp(&b->outer, outer, sizeof(*outer)))
+		return b;
+	b = espudp_spare_get(&spare_batches, sizeof(*b));
+	if (unlikely(!b))
+		return NULL;
+	if (ctx->open)
+		batch_close(ctx);
+	b->outer = *outer;
+	__skb_queue_head_init(&b->src);
+	b->job.sa = sa;
+	b->job.n = 0;
+	ctx->open = b;
+	return b;
+}
+
+static void batch_free(struct rx_batch *b)
+{
+	struct sk_buff *skb;
+
+	while ((skb = __skb_dequeue(&b->src)))
+		consume_skb(skb);
+	espudp_spare_put(&spare_batches, b);
+}
+
+/* A part of a datagram in place, if it is in one piece and nobody can write to it:
+ * an skb's head, a page that a driver's pool gave it for this packet, or memory of
+ * our own. Else NULL. To be asked for parts in order.
+ */
+static const void *in_place(struct rx_src *src, unsigned int off, unsigned int len)
+{
+	struct sk_buff *skb = src->skb;
+
+	if (off + len <= skb_headlen(skb))
+		return skb->data + off;
+	if (skb_has_shared_frag(skb))
+		return NULL;
+	while (src->frag < skb_shinfo(skb)->nr_frags) {
+		const skb_frag_t *frag = &skb_shinfo(skb)->frags[src->frag];
+		unsigned int end = src->begin + skb_frag_size(frag);
+		const struct page *page = skb_frag_page(frag);
+
+		if (off >= end) {
+			src->begin = end;
+			src->frag++;
+			continue;
+		}
+		if (off < src->begin || off + len > end || !page ||
+		    !(skb->pp_recycle || espudp_mem_is_ours(page)))
+			return NULL;
+		return skb_frag_address(frag) + off - src->begin;
+	}
+	return NULL;
+}
+
+/* Checks what can be checked of a packet without keys, and adds it to a batch. */
+static enum espudp_drop rx_add(struct rx_ctx *ctx, struct rx_src *src, unsigned int off,
+			       unsigned int len, const struct rx_outer *outer, __be16 id,
+			       struct espudp_sa **psa)
+{
+	struct espudp_sa *sa = ctx->open ? ctx->open->job.sa : NULL;
+	const void *at = in_place(src, off, len);
+	struct espudp_job_pkt *pkt;
 	enum espudp_drop why;
-	struct rx_pkt *pkt;
-	unsigned int size;
+	struct rx_batch *b;
 	__be32 hdr[2];
+	void *piece;
 	u64 seq;
 
-	why = ESPUDP_DROP_RX_SHORT;
-	if (skb_copy_bits(skb, sizeof(struct udphdr), hdr, sizeof(hdr)))
-		goto drop;
-	sa = last && last->spi == hdr[0] ? last : espudp_sa_find_in(edev, hdr[0]);
-	why = ESPUDP_DROP_RX_SPI_UNKNOWN;
+	*psa = NULL;
+	if (unlikely(len < sizeof(hdr)))
+		return ESPUDP_DROP_RX_SHORT;
+	if (at)
+		memcpy(hdr, at, sizeof(hdr));
+	else if (unlikely(skb_copy_bits(src->skb, off, hdr, sizeof(hdr))))
+		return ESPUDP_DROP_RX_SHORT;
+	if (!sa || sa->spi != hdr[0])
+		sa = espudp_sa_find_in(ctx->q->edev, hdr[0]);
 	if (unlikely(!sa))
-		goto drop;
-	why = ESPUDP_DROP_RX_EXPIRED;
+		return ESPUDP_DROP_RX_SPI_UNKNOWN;
+	*psa = sa;
 	if (unlikely(!espudp_sa_usable(sa)))
-		goto drop;
-	why = ESPUDP_DROP_RX_SHORT;
+		return ESPUDP_DROP_RX_EXPIRED;
 	if (unlikely(len < espudp_aead_esp_len(&sa->aead, 0)))
-		goto drop;
-	why = ESPUDP_DROP_RX_ALIGN;
+		return ESPUDP_DROP_RX_SHORT;
 	if (unlikely((len - 8 - sa->aead.iv - sa->aead.icv) & (sa->aead.block - 1)))
-		goto drop;
+		return ESPUDP_DROP_RX_ALIGN;
 	why = espudp_replay_check(&sa->replay, ntohl(hdr[1]), &seq);
 	if (unlikely(why)) {
 		espudp_sa_failed(sa, why);
-		goto drop;
+		return why;
 	}
 
-	size = SKB_DATA_ALIGN(RX_HEADROOM + len) +
-	       SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
-	why = ESPUDP_DROP_RX_NOMEM;
-	pkt = espudp_mem_get(ESPUDP_MEM_RX, size, 64);
-	if (unlikely(!pkt))
-		goto drop;
-	pkt->size = size;
+	b = batch_for(ctx, sa, outer);
+	if (unlikely(!b))
+		return ESPUDP_DROP_RX_NOMEM;
+	piece = espudp_mem_get(ESPUDP_MEM_RX, piece_size(len), 64);
+	if (unlikely(!piece))
+		return ESPUDP_DROP_RX_NOMEM;
+	pkt = &b->job.pkt[b->job.n];
+	pkt->esp = piece + RX_HEADROOM;
 	pkt->len = len;
 	pkt->seq = seq;
-	read_outer(skb, pkt);
-	if (unlikely(skb_copy_bits(skb, sizeof(struct udphdr), pkt_esp(pkt), len))) {
-		espudp_mem_put(pkt);
-		goto drop;
+	pkt->src = NULL;
+	if (at && !sa->aead.in_place) {
+		memcpy(pkt->esp, at, 8 + sa->aead.iv);
+		pkt->src = at + 8 + sa->aead.iv;
+		src->used = true;
+	} else if (unlikely(skb_copy_bits(src->skb, off, pkt->esp, len))) {
+		espudp_mem_put(piece);
+		return ESPUDP_DROP_RX_NOMEM;
 	}
 	/* The copy is what is authenticated; the header may have changed
 	 * under our eyes since it was looked at.
 	 */
-	if (unlikely(((__be32 *)pkt_esp(pkt))[0] != hdr[0] ||
-		     ((__be32 *)pkt_esp(pkt))[1] != hdr[1])) {
-		espudp_mem_put(pkt);
-		why = ESPUDP_DROP_RX_AUTH;
-		goto drop;
+	if (unlikely(((__be32 *)pkt->esp)[0] != hdr[0] || ((__be32 *)pkt->esp)[1] != hdr[1])) {
+		espudp_mem_put(piece);
+		return ESPUDP_DROP_RX_AUTH;
 	}
-	consume_skb(skb);
+	b->id[b->job.n++] = id;
+	return ESPUDP_DROP_NONE;
+}
 
-	espudp_job_start(&pkt->job, q, sa);
-	espudp_job_crypt(&pkt->job, false, pkt_esp(pkt), len, upper_32_bits(seq));
-	espudp_job_submitted(&pkt->job);
-	return sa;
-drop:
-	espudp_drop(edev, sa ? sa->peer : NULL, sa, skb, why);
-	return sa;
+/* Adds a datagram, or those of a super-packet, to batches. */
+static void rx_datagrams(struct rx_ctx *ctx, struct sk_buff *skb)
+{
+	struct rx_src src = { .skb = skb, .begin = skb_headlen(skb) };
+	unsigned int off = sizeof(struct udphdr);
+	bool super = skb_is_gso(skb);
+	unsigned int part = super ? skb_shinfo(skb)->gso_size : skb->len - off;
+	enum espudp_drop why;
+	struct rx_outer outer;
+	struct espudp_sa *sa;
+	__be16 id;
+
+	id = read_outer(skb, &outer);
+	do {
+		unsigned int len = min(part, skb->len - off);
+
+		why = rx_add(ctx, &src, off, len, &outer, id, &sa);
+		if (unlikely(why)) {
+			if (!super) {
+				espudp_drop(ctx->q->edev, NULL, sa, skb, why);
+				return;
+			}
+			espudp_stats_drop(ctx->q->edev, NULL, sa, why);
+		}
+		be16_add_cpu(&id, 1);
+		off += part;
+	} while (off < skb->len);
+	/* The batch that is open now is finished after those that read from it. */
+	if (src.used)
+		__skb_queue_tail(&ctx->open->src, skb);
+	else
+		consume_skb(skb);
 }
 
 static bool tcp_csum_ok(struct sk_buff *skb, const struct espudp_flow *flow)
@@ -274,12 +425,21 @@ static bool rx_ecn_ok(struct sk_buff *skb, u8 outer_tos)
 	return true;
 }
 
+/* Gives the stack what was put together. */
+static void merge_flush(struct rx_ctx *ctx)
+{
+	struct sk_buff *skb = espudp_merge_end(&ctx->merge);
+
+	if (skb)
+		napi_gro_receive(&ctx->q->napi, skb);
+}
+
 /* The inner packet, alone in an skb of ours, checked and delivered. */
-static void rx_inner(struct espudp_queue *q, struct espudp_sa *sa,
-		     struct sk_buff *skb, u8 tos, struct rx_run *run)
+static void rx_inner(struct rx_ctx *ctx, struct espudp_sa *sa, struct sk_buff *skb, u8 tos,
+		     struct rx_run *run)
 {
 	struct espudp_peer *peer = sa->peer;
-	struct espudp_dev *edev = q->edev;
+	struct espudp_dev *edev = ctx->q->edev;
 	enum espudp_drop why;
 	struct espudp_flow flow;
 	bool whole = false;
@@ -331,38 +491,38 @@ again:
 	run->bytes += skb->len;
 	if (unlikely(whole))
 		netif_receive_skb(skb);
-	else
-		napi_gro_receive(&q->napi, skb);
+	else if (flow.proto != IPPROTO_TCP || flow.frag || netif_elide_gro(edev->dev) ||
+		 !espudp_merge_begin(&ctx->merge, skb, flow.upper))
+		napi_gro_receive(&ctx->q->napi, skb);
 	return;
 drop:
 	espudp_drop(edev, peer, sa, skb, why);
 }
 
-/* Puts the outer IP header in front of a transport mode payload. @pkt is in the
- * headroom, well before.
- */
-static void push_header(struct sk_buff *skb, const struct rx_pkt *pkt, u8 next_header)
+/* Puts the outer IP header in front of a transport mode payload. */
+static void push_header(struct sk_buff *skb, const struct rx_outer *outer, __be16 id,
+			u8 next_header)
 {
-	if (pkt->seen.family == AF_INET) {
+	if (outer->seen.family == AF_INET) {
 		struct iphdr *ip = skb_push(skb, sizeof(*ip));
 
 		*ip = (struct iphdr) {
-			.version = 4, .ihl = 5, .tos = pkt->tos, .ttl = pkt->ttl,
-			.id = pkt->id, .frag_off = pkt->df, .protocol = next_header,
+			.version = 4, .ihl = 5, .tos = outer->tos, .ttl = outer->ttl,
+			.id = id, .frag_off = outer->df, .protocol = next_header,
 			.tot_len = htons(skb->len),
-			.saddr = pkt->seen.remote.s6_addr32[0],
-			.daddr = pkt->seen.local.s6_addr32[0],
+			.saddr = outer->seen.remote.s6_addr32[0],
+			.daddr = outer->seen.local.s6_addr32[0],
 		};
 		skb->protocol = htons(ETH_P_IP);
 	} else {
 		struct ipv6hdr *ip6 = skb_push(skb, sizeof(*ip6));
 
-		ip6_flow_hdr(ip6, pkt->tos, 0);
+		ip6_flow_hdr(ip6, outer->tos, 0);
 		ip6->payload_len = htons(skb->len - sizeof(*ip6));
 		ip6->nexthdr = next_header;
-		ip6->hop_limit = pkt->ttl;
-		ip6->saddr = pkt->seen.remote;
-		ip6->daddr = pkt->seen.local;
+		ip6->hop_limit = outer->ttl;
+		ip6->saddr = outer->seen.remote;
+		ip6->daddr = outer->seen.local;
 		skb->protocol = htons(ETH_P_IPV6);
 	}
 }
@@ -448,26 +608,26 @@ static bool seen_elsewhere(const struct espudp_peer *peer, const struct espudp_e
 }
 
 /* A packet whose decryption is over. */
-static void rx_finish(struct rx_pkt *pkt, struct rx_run *run)
+static void rx_finish(struct rx_ctx *ctx, const struct rx_batch *b, unsigned int i,
+		      struct rx_run *run)
 {
-	struct espudp_queue *q = pkt->job.q;
-	struct espudp_sa *sa = pkt->job.sa;
-	struct espudp_dev *edev = q->edev;
+	const struct espudp_job_pkt *pkt = &b->job.pkt[i];
+	struct espudp_sa *sa = b->job.sa;
 	struct espudp_peer *peer = sa->peer;
 	unsigned int hlen = 8 + sa->aead.iv;
 	enum espudp_drop why;
 	unsigned int payload;
 	struct sk_buff *skb;
+	__be16 protocol;
 	u8 next_header;
 	bool newest;
-	u8 tos;
 
-	if (unlikely(pkt->job.err)) {
+	if (unlikely(pkt->err)) {
 		why = ESPUDP_DROP_RX_CRYPTO;
-		if (pkt->job.err == -EBADMSG) {
+		if (pkt->err == -EBADMSG) {
 			why = ESPUDP_DROP_RX_AUTH;
 			espudp_sa_failed(sa, why);
-		} else if (pkt->job.err == -ENOMEM) {
+		} else if (pkt->err == -ENOMEM) {
 			why = ESPUDP_DROP_RX_NOMEM;
 		}
 		goto drop;
@@ -486,10 +646,10 @@ static void rx_finish(struct rx_pkt *pkt, struct rx_run *run)
 		WRITE_ONCE(peer->last_rx, jiffies ?: 1);
 	if (unlikely(sa->gen > READ_ONCE(peer->ep_gen)))
 		WRITE_ONCE(peer->ep_gen, sa->gen);
-	if (newest && unlikely(seen_elsewhere(peer, &pkt->seen)))
-		espudp_peer_roam(peer, sa, &pkt->seen);
+	if (newest && unlikely(seen_elsewhere(peer, &b->outer.seen)))
+		espudp_peer_roam(peer, sa, &b->outer.seen);
 
-	why = espudp_esp_open(pkt_esp(pkt) + hlen, pkt->len - hlen - sa->aead.icv,
+	why = espudp_esp_open(pkt->esp + hlen, pkt->len - hlen - sa->aead.icv,
 			      &payload, &next_header);
 	if (unlikely(why))
 		goto drop;
@@ -502,78 +662,81 @@ static void rx_finish(struct rx_pkt *pkt, struct rx_run *run)
 		     next_header != IPPROTO_IPV6))
 		goto drop;
 
+	protocol = next_header == IPPROTO_IPIP ? htons(ETH_P_IP) : htons(ETH_P_IPV6);
+	if (peer->mode == ESPUDP_MODE_TUNNEL &&
+	    espudp_merge_add(&ctx->merge, protocol, pkt->esp + hlen, payload,
+			     pkt->esp - RX_HEADROOM, piece_size(pkt->len))) {
+		run->packets++;
+		run->bytes += payload;
+		return;
+	}
+	merge_flush(ctx);
+
 	why = ESPUDP_DROP_RX_NOMEM;
-	tos = pkt->tos;
-	skb = napi_build_skb(pkt, pkt->size);
+	skb = napi_build_skb(pkt->esp - RX_HEADROOM, piece_size(pkt->len));
 	if (unlikely(!skb))
 		goto drop;
-	/* @pkt is the skb's now. */
 	skb_reserve(skb, RX_HEADROOM + hlen);
 	skb_put(skb, payload);
 	if (peer->mode == ESPUDP_MODE_TRANSPORT) {
-		push_header(skb, pkt, next_header);
-		rx_transport(q, sa, skb, run);
+		push_header(skb, &b->outer, b->id[i], next_header);
+		rx_transport(ctx->q, sa, skb, run);
 		return;
 	}
-	skb->protocol = next_header == IPPROTO_IPIP ? htons(ETH_P_IP) : htons(ETH_P_IPV6);
-	rx_inner(q, sa, skb, tos, run);
+	skb->protocol = protocol;
+	rx_inner(ctx, sa, skb, b->outer.tos, run);
 	return;
 drop:
-	espudp_stats_drop(edev, peer, sa, why);
-	espudp_mem_put(pkt);
+	espudp_stats_drop(sa->edev, peer, sa, why);
+	piece_put(pkt);
 }
 
-static void run_account(struct rx_run *run)
+/* A batch whose decryption is over. */
+static void batch_finish(struct rx_ctx *ctx, struct rx_batch *b)
 {
-	if (run->packets) {
-		espudp_stats_rx(run->sa, run->packets, run->bytes);
-		espudp_sa_used(run->sa, run->packets, run->bytes);
+	struct rx_run run = {};
+	unsigned int i;
+
+	for (i = 0; i < b->job.n; i++)
+		rx_finish(ctx, b, i, &run);
+	merge_flush(ctx);
+	if (run.packets) {
+		espudp_stats_rx(b->job.sa, run.packets, run.bytes);
+		espudp_sa_used(b->job.sa, run.packets, run.bytes);
 	}
-	run->packets = 0;
-	run->bytes = 0;
+	espudp_job_finish(&b->job);
+	batch_free(b);
 }
 
 /**
  * espudp_rx_poll() - receive what is queued
  * @napi: a CPU's receive queue
- * @budget: packets
+ * @budget: datagrams, or super-packets
  *
  * Context: softirq or NAPI thread, BH off.
- * Return: packets started.
+ * Return: datagrams taken.
  */
 int espudp_rx_poll(struct napi_struct *napi, int budget)
 {
 	struct espudp_queue *q = container_of(napi, struct espudp_queue, napi);
-	struct espudp_sa *last = NULL;
-	struct rx_run run = {};
+	struct rx_ctx ctx = { .q = q };
 	struct espudp_job *job;
+	struct sk_buff_head in;
 	struct sk_buff *skb;
-	int done = 0;
+	int done;
+
+	done = espudp_queue_take(q, &in, budget);
 
 	rcu_read_lock();
-	while (done < budget && (skb = skb_dequeue(&q->in))) {
-		last = rx_start(q, skb, last);
-		done++;
-	}
-	while ((job = espudp_job_next_done(q))) {
-		struct espudp_sa *sa = job->sa;
-		bool held = job->held;
-
-		if (sa != run.sa) {
-			run_account(&run);
-			run.sa = sa;
-		}
-		/* The job is part of the packet, which is gone afterwards. */
-		rx_finish(container_of(job, struct rx_pkt, job), &run);
-		if (unlikely(held)) {
-			run_account(&run);
-			run.sa = NULL;
-			espudp_sa_put(sa);
-		}
-	}
-	run_account(&run);
+	while ((skb = __skb_dequeue(&in)))
+		rx_datagrams(&ctx, skb);
+	if (ctx.open)
+		batch_close(&ctx);
+	while ((job = espudp_job_next_done(q)))
+		batch_finish(&ctx, container_of(job, struct rx_batch, job));
 	espudp_queue_keep(q);
 	rcu_read_unlock();
+	espudp_queue_done(q, done);
 
 	if (done < budget)
 		napi_complete_done(napi, done);
@@ -581,16 +744,28 @@ int espudp_rx_poll(struct napi_struct *napi, int budget)
 }
 
 /**
- * espudp_rx_drop() - drop a packet because the device is down
+ * espudp_rx_drop() - drop a batch because the device is down
  * @job: its job, off the list
  */
 void espudp_rx_drop(struct espudp_job *job)
 {
-	struct rx_pkt *pkt = container_of(job, struct rx_pkt, job);
+	struct rx_batch *b = container_of(job, struct rx_batch, job);
+	unsigned int i;
 
 	rcu_read_lock();
-	espudp_stats_drop(job->q->edev, NULL, NULL, ESPUDP_DROP_RX_DEV_DOWN);
+	for (i = 0; i < job->n; i++) {
+		espudp_stats_drop(job->q->edev, NULL, NULL, ESPUDP_DROP_RX_DEV_DOWN);
+		piece_put(&job->pkt[i]);
+	}
 	rcu_read_unlock();
 	espudp_job_finish(job);
-	espudp_mem_put(pkt);
+	batch_free(b);
+}
+
+/**
+ * espudp_rx_exit() - free the spare batches
+ */
+void espudp_rx_exit(void)
+{
+	espudp_spares_free(&spare_batches);
 }

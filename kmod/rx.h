@@ -7,5 +7,6 @@
 void espudp_rx_queue(struct espudp_dev *edev, struct sk_buff *skb, __be32 spi);
 int espudp_rx_poll(struct napi_struct *napi, int budget);
 void espudp_rx_drop(struct espudp_job *job);
+void espudp_rx_exit(void);
 
 #endif

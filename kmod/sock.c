@@ -8,6 +8,7 @@
 #include "dev.h"
 #include "encap.h"
 #include "event.h"
+#include "gro.h"
 #include "peer.h"
 #include "sock.h"
 
@@ -89,6 +90,7 @@ static void sock_link(struct espudp_dev *edev, struct espudp_sock *es)
 		rcu_assign_pointer(edev->sock4, es);
 	if (es->v6)
 		rcu_assign_pointer(edev->sock6, es);
+	espudp_gro_attach(es);
 	edev->generation++;
 	espudp_dev_reset_routes(edev);
 }
@@ -300,6 +302,7 @@ static void detach(struct espudp_dev *edev, struct espudp_sock *es)
 		RCU_INIT_POINTER(edev->sock4, NULL);
 	if (rcu_access_pointer(edev->sock6) == es)
 		RCU_INIT_POINTER(edev->sock6, NULL);
+	espudp_gro_detach(es);
 	edev->generation++;
 	/* Senders may hold it for as long as they read RCU; sock_close() waits
 	 * for them before the socket goes.

@@ -2,6 +2,7 @@
 #ifndef _ESPUDP_SOCK_H
 #define _ESPUDP_SOCK_H
 
+#include <linux/netfilter.h>
 #include <linux/workqueue.h>
 #include <net/sock.h>
 
@@ -19,6 +20,7 @@ struct netlink_ext_ack;
  * @v4: serves IPv4 outer packets
  * @v6: serves IPv6
  * @lost: owner closed it or undid the adoption
+ * @hooks: see super-packets before UDP does
  *
  * Lives in the device's slots (one for each family, possibly the same socket
  * in both) and in sk_user_data. Freed after a grace period.
@@ -34,6 +36,7 @@ struct espudp_sock {
 	bool lost;
 	u16 port;
 	u32 serial;
+	struct nf_hook_ops hooks[2];
 };
 
 int espudp_sock_open(struct espudp_dev *edev, bool v4, bool v6, u16 port,

@@ -15,7 +15,6 @@
  * softirq that the first one raised finds what came after it.
  */
 #include <linux/icmpv6.h>
-#include <linux/slab.h>
 #include <net/icmp.h>
 #include <net/ip.h>
 #include <net/ip_tunnels.h>
@@ -25,7 +24,6 @@
 #include "dev.h"
 #include "encap.h"
 #include "esp.h"
-#include "fault.h"
 #include "mem.h"
 #include "segment.h"
 #include "tx.h"
@@ -34,12 +32,10 @@
 
 /**
  * struct tx_batch - ESP packets that leave as one
- * @job: their encryption
  * @path: where they go
- * @out: outer packet; its frags are @seg's memory
+ * @out: outer packet; its frags are the packets' memory
  * @src: packets that are wholly in this batch or before it, freed when it was
  *	handed down so that their senders feel the queue
- * @n: ESP packets
  * @gso_size: octets of the first ESP packet
  * @total: octets of all
  * @inner_bytes: octets of the inner packets
@@ -47,15 +43,13 @@
  * @hops: devices gone through
  * @df: outer don't-fragment bit
  * @closed: a shorter one came; no more fit
- * @seg: the ESP packets
  * @iv: random IVs, drawn at once
+ * @job: their encryption
  */
 struct tx_batch {
-	struct espudp_job job;
 	struct espudp_path path;
 	struct sk_buff *out;
 	struct sk_buff_head src;
-	unsigned int n;
 	unsigned int gso_size;
 	unsigned int total;
 	unsigned int inner_bytes;
@@ -63,11 +57,8 @@ struct tx_batch {
 	u8 hops;
 	bool df;
 	bool closed;
-	struct {
-		void *esp;
-		unsigned int len;
-	} seg[ESPUDP_BATCH_SEGS];
 	u8 iv[ESPUDP_BATCH_SEGS * ESPUDP_IV_MAX];
+	struct espudp_job job;
 };
 
 /* What a poll works on. */
@@ -89,20 +80,7 @@ struct tx_how {
 	u8 next_header;
 };
 
-static DEFINE_PER_CPU(struct tx_batch *, spare_batch);
-
-static struct tx_batch *batch_alloc(void)
-{
-	struct tx_batch *b = this_cpu_read(spare_batch);
-
-	if (espudp_fault())
-		return NULL;
-	if (likely(b))
-		this_cpu_write(spare_batch, NULL);
-	else
-		b = kmalloc(sizeof(*b), GFP_ATOMIC | __GFP_NOWARN);
-	return b;
-}
+static DEFINE_PER_CPU(struct espudp_spares, spare_batches);
 
 static void batch_free(struct tx_batch *b)
 {
@@ -110,10 +88,7 @@ static void batch_free(struct tx_batch *b)
 
 	while ((skb = __skb_dequeue(&b->src)))
 		consume_skb(skb);
-	if (likely(!this_cpu_read(spare_batch)))
-		this_cpu_write(spare_batch, b);
-	else
-		kfree(b);
+	espudp_spare_put(&spare_batches, b);
 }
 
 static void count_drops(struct espudp_dev *edev, struct espudp_sa *sa, unsigned int n,
@@ -128,20 +103,21 @@ static void batch_close(struct tx_ctx *ctx)
 {
 	struct tx_batch *b = ctx->open;
 	enum espudp_drop why = ESPUDP_DROP_NONE;
-	struct espudp_sa *sa = b->job.sa;
+	struct espudp_job *job = &b->job;
+	struct espudp_sa *sa = job->sa;
 	unsigned int iv = sa->aead.iv;
 	unsigned int i, n;
 	u64 seq;
 
 	ctx->open = NULL;
-	n = b->n ? espudp_sa_take_seq(sa, b->n, &seq, &why) : 0;
-	if (unlikely(n < b->n)) {
-		count_drops(ctx->q->edev, sa, b->n - n, why);
+	n = job->n ? espudp_sa_take_seq(sa, job->n, &seq, &why) : 0;
+	if (unlikely(n < job->n)) {
+		count_drops(ctx->q->edev, sa, job->n - n, why);
 		for (i = n, b->total = 0; i--;)
-			b->total += b->seg[i].len;
+			b->total += job->pkt[i].len;
 		if (pskb_trim(b->out, b->total))
 			n = 0;
-		b->n = n;
+		job->n = n;
 	}
 	if (unlikely(!n)) {
 		dst_release(b->path.dst);
@@ -153,19 +129,18 @@ static void batch_close(struct tx_ctx *ctx)
 		get_random_bytes(b->iv, n * iv);
 	atomic_add(b->total, &sa->peer->tx_queued);
 
-	espudp_job_start(&b->job, ctx->q, sa);
 	for (i = 0; i < n; i++, seq++) {
-		__be32 *esp = b->seg[i].esp;
+		__be32 *esp = job->pkt[i].esp;
 
+		job->pkt[i].seq = seq;
 		esp[0] = sa->spi;
 		esp[1] = htonl((u32)seq);
 		if (sa->aead.counter)
 			put_unaligned_be64(sa->iv_mask ^ seq, esp + 2);
 		else
 			memcpy(esp + 2, b->iv + i * iv, iv);
-		espudp_job_crypt(&b->job, true, esp, b->seg[i].len, upper_32_bits(seq));
 	}
-	espudp_job_submitted(&b->job);
+	espudp_job_submit(job, ctx->q, true);
 }
 
 static enum espudp_drop batch_open(struct tx_ctx *ctx, const struct tx_how *how)
@@ -175,7 +150,7 @@ static enum espudp_drop batch_open(struct tx_ctx *ctx, const struct tx_how *how)
 
 	if (unlikely(atomic_read(&how->peer->tx_queued) > ESPUDP_PEER_BYTES))
 		return ESPUDP_DROP_TX_QUEUE_FULL;
-	b = batch_alloc();
+	b = espudp_spare_get(&spare_batches, sizeof(*b));
 	if (unlikely(!b))
 		return ESPUDP_DROP_TX_NOMEM;
 	__skb_queue_head_init(&b->src);
@@ -193,7 +168,7 @@ static enum espudp_drop batch_open(struct tx_ctx *ctx, const struct tx_how *how)
 	}
 	skb_reserve(b->out, LL_MAX_HEADER + 128);
 	b->job.sa = how->sa;
-	b->n = 0;
+	b->job.n = 0;
 	b->total = 0;
 	b->inner_bytes = 0;
 	b->tos = how->tos;
@@ -220,10 +195,10 @@ static enum espudp_drop batch_for(struct tx_ctx *ctx, const struct tx_how *how)
 /* Does another ESP packet of @len octets fit the open batch? */
 static bool batch_fits(const struct tx_batch *b, unsigned int len)
 {
-	if (!b->n)
+	if (!b->job.n)
 		return true;
 	return b->path.csum && !b->closed && len <= b->gso_size &&
-	       b->n < ESPUDP_BATCH_SEGS && skb_shinfo(b->out)->nr_frags < MAX_SKB_FRAGS &&
+	       b->job.n < ESPUDP_BATCH_SEGS && skb_shinfo(b->out)->nr_frags < MAX_SKB_FRAGS &&
 	       espudp_encap_hlen(b->path.family) + b->total + len <= IP_MAX_MTU;
 }
 
@@ -254,7 +229,7 @@ static enum espudp_drop add_segment(struct tx_ctx *ctx, const struct tx_how *how
 	b = ctx->open;
 	if (unlikely(espudp_encap_hlen(b->path.family) + len > IP_MAX_MTU))
 		return ESPUDP_DROP_TX_TOO_BIG;
-	esp = espudp_mem_get(ESPUDP_MEM_TX, len, b->n ? 4 : 64);
+	esp = espudp_mem_get(ESPUDP_MEM_TX, len, b->job.n ? 4 : 64);
 	if (unlikely(!esp))
 		return ESPUDP_DROP_TX_NOMEM;
 
@@ -280,13 +255,14 @@ static enum espudp_drop add_segment(struct tx_ctx *ctx, const struct tx_how *how
 	b->out->data_len += len;
 	b->out->truesize += len;
 
-	if (!b->n)
+	if (!b->job.n)
 		b->gso_size = len;
 	else if (len < b->gso_size)
 		b->closed = true;
-	b->seg[b->n].esp = esp;
-	b->seg[b->n].len = len;
-	b->n++;
+	b->job.pkt[b->job.n].esp = esp;
+	b->job.pkt[b->job.n].src = NULL;
+	b->job.pkt[b->job.n].len = len;
+	b->job.n++;
 	b->total += len;
 	b->inner_bytes += seg->len;
 	return ESPUDP_DROP_NONE;
@@ -526,29 +502,31 @@ static void batch_send(struct tx_batch *b)
 {
 	struct espudp_dev *edev = b->job.q->edev;
 	struct espudp_sa *sa = b->job.sa;
+	int err = espudp_job_err(&b->job);
+	unsigned int n = b->job.n;
 	enum espudp_drop why;
 
 	atomic_sub(b->total, &sa->peer->tx_queued);
-	if (unlikely(b->job.err)) {
-		why = b->job.err == -ENOMEM ? ESPUDP_DROP_TX_NOMEM : ESPUDP_DROP_TX_CRYPTO;
+	if (unlikely(err)) {
+		why = err == -ENOMEM ? ESPUDP_DROP_TX_NOMEM : ESPUDP_DROP_TX_CRYPTO;
 		dst_release(b->path.dst);
 		goto drop;
 	}
-	if (b->n > 1) {
+	if (n > 1) {
 		skb_shinfo(b->out)->gso_size = b->gso_size;
-		skb_shinfo(b->out)->gso_segs = b->n;
+		skb_shinfo(b->out)->gso_segs = n;
 		skb_shinfo(b->out)->gso_type = SKB_GSO_UDP_L4;
 	}
 	why = espudp_encap_xmit(edev, &b->path, b->out, b->tos, b->df, b->hops);
 	if (unlikely(why))
 		goto drop;
 	espudp_peer_sent(sa->peer);
-	espudp_stats_tx(sa, b->n, b->inner_bytes);
-	espudp_sa_used(sa, b->n, b->inner_bytes);
+	espudp_stats_tx(sa, n, b->inner_bytes);
+	espudp_sa_used(sa, n, b->inner_bytes);
 	batch_free(b);
 	return;
 drop:
-	count_drops(edev, sa, b->n, why);
+	count_drops(edev, sa, n, why);
 	kfree_skb(b->out);
 	batch_free(b);
 }
@@ -568,16 +546,9 @@ int espudp_tx_poll(struct napi_struct *napi, int budget)
 	struct espudp_job *job;
 	struct sk_buff_head in;
 	struct sk_buff *skb;
-	int done = 0;
+	int done;
 
-	__skb_queue_head_init(&in);
-	spin_lock(&q->in.lock);
-	while (done < budget && (skb = __skb_dequeue(&q->in))) {
-		q->bytes -= skb->truesize;
-		__skb_queue_tail(&in, skb);
-		done++;
-	}
-	spin_unlock(&q->in.lock);
+	done = espudp_queue_take(q, &in, budget);
 
 	rcu_read_lock();
 	while ((skb = __skb_dequeue(&in)))
@@ -625,17 +596,8 @@ netdev_tx_t espudp_tx_xmit(struct sk_buff *skb, struct net_device *dev)
 		return NETDEV_TX_OK;
 	}
 	q = espudp_queue_for(edev, skb, &slot);
-	spin_lock(&q->in.lock);
-	if (unlikely(q->bytes + skb->truesize > ESPUDP_TXQ_BYTES)) {
-		spin_unlock(&q->in.lock);
+	if (unlikely(!espudp_queue_put(q, skb, slot)))
 		espudp_drop(edev, NULL, NULL, skb, ESPUDP_DROP_TX_QUEUE_FULL);
-		return NETDEV_TX_OK;
-	}
-	q->bytes += skb->truesize;
-	__skb_queue_tail(&q->in, skb);
-	WRITE_ONCE(*slot, q->cpu << 16 | ++q->queued);
-	spin_unlock(&q->in.lock);
-	napi_schedule(&q->napi);
 	return NETDEV_TX_OK;
 }
 
@@ -651,7 +613,7 @@ void espudp_tx_drop(struct espudp_job *job)
 
 	atomic_sub(b->total, &sa->peer->tx_queued);
 	rcu_read_lock();
-	count_drops(job->q->edev, sa, b->n, ESPUDP_DROP_TX_DEV_DOWN);
+	count_drops(job->q->edev, sa, job->n, ESPUDP_DROP_TX_DEV_DOWN);
 	rcu_read_unlock();
 	dst_release(b->path.dst);
 	kfree_skb(b->out);
@@ -665,8 +627,5 @@ void espudp_tx_drop(struct espudp_job *job)
  */
 void espudp_tx_exit(void)
 {
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		kfree(per_cpu(spare_batch, cpu));
+	espudp_spares_free(&spare_batches);
 }

@@ -122,14 +122,15 @@ static void crypt_done(void *ctx, int err)
 	complete(&wait->done);
 }
 
-static int crypt(const struct espudp_aead *a, bool encrypt, u8 *esp, unsigned int len, u32 seq_hi)
+static int crypt(const struct espudp_aead *a, bool encrypt, u8 *esp, unsigned int len, u32 seq_hi,
+		 const u8 *src)
 {
 	struct wait wait;
 	int err;
 
 	init_completion(&wait.done);
 	local_bh_disable();
-	err = espudp_aead_crypt(a, encrypt, esp, len, seq_hi, crypt_done, &wait);
+	err = espudp_aead_crypt(a, encrypt, esp, len, seq_hi, src, crypt_done, &wait);
 	local_bh_enable();
 	if (err != -EINPROGRESS)
 		return err;
@@ -137,13 +138,59 @@ static int crypt(const struct espudp_aead *a, bool encrypt, u8 *esp, unsigned in
 	return wait.err;
 }
 
-/* @buf and @plain are as large as the packet. */
-static bool test_crypt(const struct vector *v, const struct espudp_aead *a, u8 *buf, u8 *plain)
+/* Decrypts in @buf what is there, or what was moved to @from but for the header. */
+static int decrypt(const struct vector *v, const struct espudp_aead *a, u8 *buf, u8 *from,
+		   u32 seq_hi)
 {
-	unsigned int n = v->payload.len, head = 8 + a->iv, text = n + v->pad + 2;
+	unsigned int head = 8 + a->iv, text = v->packet.len - head;
+
+	if (from) {
+		memcpy(from, buf + head, text);
+		memset(buf + head, 0xee, text);
+	}
+	return crypt(a, false, buf, v->packet.len, seq_hi, from);
+}
+
+static bool test_decrypt(const struct vector *v, const struct espudp_aead *a, u8 *buf,
+			 const u8 *plain, u8 *from)
+{
+	unsigned int head = 8 + a->iv, n = v->payload.len, text = n + v->pad + 2;
 	unsigned int len = v->packet.len, got, i;
+	const char *where = from ? "elsewhere" : "in place";
 	const u8 *want = v->packet.p;
 	u8 next_header;
+	bool good;
+	int err;
+
+	memcpy(buf, want, len);
+	err = decrypt(v, a, buf, from, v->seq_hi);
+	good = check(!err && !memcmp(buf, want, head) && !memcmp(buf + head, plain, text),
+		     "%s: decrypt %s: %d", v->name, where, err);
+	good &= check(!espudp_esp_open(buf + head, text, &got, &next_header) && got == n &&
+		      next_header == v->next_header, "%s: trailer", v->name);
+
+	/* every octet is authenticated, those that are not sent too */
+	for (i = 0; i < len; i++) {
+		memcpy(buf, want, len);
+		buf[i] ^= 1 << i % 8;
+		err = decrypt(v, a, buf, from, v->seq_hi);
+		good &= check(err == -EBADMSG, "%s: octet %u forged, %s: %d", v->name, i, where,
+			      err);
+	}
+	memcpy(buf, want, len);
+	err = decrypt(v, a, buf, from, v->seq_hi ^ 1);
+	good &= check(err == (v->esn ? -EBADMSG : 0), "%s: upper half, %s: %d", v->name, where,
+		      err);
+	return good;
+}
+
+/* @buf, @plain and @from are as large as the packet. */
+static bool test_crypt(const struct vector *v, const struct espudp_aead *a, u8 *buf, u8 *plain,
+		       u8 *from)
+{
+	unsigned int n = v->payload.len, head = 8 + a->iv, text = n + v->pad + 2;
+	unsigned int len = v->packet.len;
+	const u8 *want = v->packet.p;
 	bool good;
 	int err;
 
@@ -155,27 +202,13 @@ static bool test_crypt(const struct vector *v, const struct espudp_aead *a, u8 *
 	memset(buf, 0xee, len);
 	memcpy(buf, want, head);
 	memcpy(buf + head, plain, text);
-	err = crypt(a, true, buf, len, v->seq_hi);
+	err = crypt(a, true, buf, len, v->seq_hi, NULL);
 	good = check(!err, "%s: encrypt: %d", v->name, err);
 	good &= check(!memcmp(buf, want, len), "%s: encrypted otherwise", v->name);
 
-	memcpy(buf, want, len);
-	err = crypt(a, false, buf, len, v->seq_hi);
-	good &= check(!err && !memcmp(buf, want, head) && !memcmp(buf + head, plain, text),
-		      "%s: decrypt: %d", v->name, err);
-	good &= check(!espudp_esp_open(buf + head, text, &got, &next_header) && got == n &&
-		      next_header == v->next_header, "%s: trailer", v->name);
-
-	/* every octet is authenticated, those that are not sent too */
-	for (i = 0; i < len; i++) {
-		memcpy(buf, want, len);
-		buf[i] ^= 1 << i % 8;
-		err = crypt(a, false, buf, len, v->seq_hi);
-		good &= check(err == -EBADMSG, "%s: octet %u forged: %d", v->name, i, err);
-	}
-	memcpy(buf, want, len);
-	err = crypt(a, false, buf, len, v->seq_hi ^ 1);
-	good &= check(err == (v->esn ? -EBADMSG : 0), "%s: upper half: %d", v->name, err);
+	good &= test_decrypt(v, a, buf, plain, NULL);
+	if (!a->in_place)
+		good &= test_decrypt(v, a, buf, plain, from);
 	return good;
 }
 
@@ -197,13 +230,13 @@ static bool test_vector(const struct vector *v)
 	u8 *buf;
 	int err;
 
-	buf = kmalloc_array(2, v->packet.len, GFP_KERNEL);
+	buf = kmalloc_array(3, v->packet.len, GFP_KERNEL);
 	if (!buf)
 		return check(false, "%s: no memory", v->name);
 	err = espudp_aead_init(&aead, &params, &extack);
 	good = check(!err, "%s: set up: %d, %s", v->name, err, extack._msg);
 	if (good) {
-		good = test_crypt(v, &aead, buf, buf + v->packet.len);
+		good = test_crypt(v, &aead, buf, buf + v->packet.len, buf + 2 * v->packet.len);
 		good &= test_lengths(&aead, v->name);
 		espudp_aead_free(&aead);
 	}
