@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Algorithms, keys, and one encryption or decryption of an ESP packet. */
+#include <asm/simd.h>
 #include <crypto/authenc.h>
+#include <crypto/internal/simd.h>
 #include <linux/percpu.h>
 #include <linux/rtnetlink.h>
 #include <linux/slab.h>
@@ -134,12 +136,18 @@ int espudp_aead_crypt(const struct espudp_aead *a, bool encrypt, void *esp,
 		      unsigned int len, u32 seq_hi, const void *src, espudp_op_fn done,
 		      void *ctx)
 {
-	struct espudp_op *op = op_get(crypto_aead_reqsize(a->tfm));
 	unsigned int text = len - 8 - a->iv;
+	struct crypto_aead *tfm = a->tfm;
 	struct scatterlist *from;
 	struct aead_request *req;
+	struct espudp_op *op;
 	int err;
 
+	if (a->chacha)
+		return espudp_chacha_crypt(a->chacha, encrypt, esp, len, a->esn, seq_hi, src);
+	if (a->sync && unlikely(!crypto_simd_usable()))
+		tfm = a->sync;
+	op = op_get(crypto_aead_reqsize(tfm));
 	if (unlikely(!op))
 		return -ENOMEM;
 	op->done = done;
@@ -169,7 +177,7 @@ int espudp_aead_crypt(const struct espudp_aead *a, bool encrypt, void *esp,
 	}
 
 	req = &op->req;
-	aead_request_set_tfm(req, a->tfm);
+	aead_request_set_tfm(req, tfm);
 	aead_request_set_callback(req, 0, op_done, op);
 	aead_request_set_ad(req, a->assoc);
 	if (encrypt) {
@@ -267,6 +275,24 @@ static int check_params(const struct enc_alg *enc, const struct auth_alg *auth,
 	return 0;
 }
 
+static int set_up(struct crypto_aead *tfm, const struct espudp_aead *a, const struct enc_alg *enc,
+		  const struct espudp_aead_params *p)
+{
+	int err = -EINVAL;
+
+	if (crypto_aead_ivsize(tfm) == a->iv)
+		err = crypto_aead_setauthsize(tfm, a->icv);
+	if (!err)
+		err = enc->aead ? crypto_aead_setkey(tfm, p->enc_key, p->enc_key_len) :
+				  set_authenc_key(tfm, p);
+	return err;
+}
+
+static bool may_wait(struct crypto_aead *tfm)
+{
+	return crypto_aead_alg(tfm)->base.cra_flags & CRYPTO_ALG_ASYNC;
+}
+
 /**
  * espudp_aead_init() - set up a cipher
  * @a: filled in on success
@@ -316,18 +342,26 @@ int espudp_aead_init(struct espudp_aead *a, const struct espudp_aead_params *p,
 	a->enc = enc->name;
 	a->auth = auth ? auth->name : NULL;
 
-	err = -EINVAL;
-	if (crypto_aead_ivsize(tfm) == a->iv)
-		err = crypto_aead_setauthsize(tfm, a->icv);
-	if (!err)
-		err = enc->aead ? crypto_aead_setkey(tfm, p->enc_key, p->enc_key_len) :
-				  set_authenc_key(tfm, p);
+	err = set_up(tfm, a, enc, p);
 	if (err) {
 		NL_SET_ERR_MSG(extack, "the crypto API refused the key or the ICV length");
 		crypto_free_aead(tfm);
 		return err;
 	}
 	a->tfm = tfm;
+	if (may_wait(tfm)) {
+		a->sync = crypto_alloc_aead(name, 0, CRYPTO_ALG_ASYNC);
+		if (IS_ERR(a->sync) || set_up(a->sync, a, enc, p)) {
+			crypto_free_aead(a->sync);
+			a->sync = NULL;
+		}
+	} else if (!strcmp(enc->name, "rfc7539esp(chacha20,poly1305)")) {
+		a->chacha = espudp_chacha_new(p->enc_key, p->enc_key_len);
+	}
+	if (a->chacha) {
+		crypto_free_aead(tfm);
+		a->tfm = NULL;
+	}
 	return 0;
 }
 
@@ -339,9 +373,23 @@ int espudp_aead_init(struct espudp_aead *a, const struct espudp_aead_params *p,
  */
 void espudp_aead_free(struct espudp_aead *a)
 {
-	if (a->tfm)
-		crypto_free_aead(a->tfm);
+	crypto_free_aead(a->tfm);
+	crypto_free_aead(a->sync);
+	kfree_sensitive(a->chacha);
 	a->tfm = NULL;
+	a->sync = NULL;
+	a->chacha = NULL;
+}
+
+/**
+ * espudp_aead_driver() - what does the work
+ * @a: cipher that is set up
+ *
+ * Return: its name.
+ */
+const char *espudp_aead_driver(const struct espudp_aead *a)
+{
+	return a->chacha ? "lib/crypto" : crypto_aead_driver_name(a->tfm);
 }
 
 /**

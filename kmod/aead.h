@@ -4,6 +4,7 @@
 
 #include <crypto/aead.h>
 #include <linux/scatterlist.h>
+#include "chacha.h"
 #include "limits.h"
 
 struct netlink_ext_ack;
@@ -28,6 +29,9 @@ struct espudp_aead_params {
 /**
  * struct espudp_aead - cipher of an SA
  * @tfm: transform; may complete asynchronously
+ * @sync: one that never does so, for when the processor's vector registers are not
+ *	to be had and @tfm would leave the work to another thread; or NULL
+ * @chacha: key for the kernel's library, in place of transforms; or NULL
  * @assoc: octets of associated data, IV included
  * @iv: octets of IV on the wire
  * @icv: octets of ICV
@@ -37,6 +41,8 @@ struct espudp_aead_params {
  */
 struct espudp_aead {
 	struct crypto_aead *tfm;
+	struct crypto_aead *sync;
+	struct espudp_chacha *chacha;
 	const char *enc;
 	const char *auth;
 	u8 assoc;
@@ -55,6 +61,7 @@ typedef void (*espudp_op_fn)(void *ctx, int err);
 int espudp_aead_init(struct espudp_aead *a, const struct espudp_aead_params *p,
 		     struct netlink_ext_ack *extack);
 void espudp_aead_free(struct espudp_aead *a);
+const char *espudp_aead_driver(const struct espudp_aead *a);
 int espudp_aead_crypt(const struct espudp_aead *a, bool encrypt, void *esp,
 		      unsigned int len, u32 seq_hi, const void *src, espudp_op_fn done,
 		      void *ctx);

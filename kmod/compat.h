@@ -36,6 +36,12 @@
 #define espudp_crypto_done_ctx(arg) ((arg)->data)
 #endif
 
+/* The library of 6.16 and newer works on states of another type. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0) && \
+	IS_REACHABLE(CONFIG_CRYPTO_LIB_CHACHA) && IS_REACHABLE(CONFIG_CRYPTO_LIB_POLY1305)
+#define ESPUDP_LIB_CHACHA
+#endif
+
 /* Devices that a packet went through, to bound nesting. tc_index survives
  * routing, segmentation and fragmentation; without it nothing is counted.
  */

@@ -262,7 +262,7 @@ static int put_use(struct sk_buff *msg, const struct espudp_sa *sa)
 		standby = time_before(now, sa->ready) ? jiffies_to_msecs(sa->ready - now) : 0;
 	if (nla_put_string(msg, ESPUDP_A_SA_ENC, aead->enc) ||
 	    (aead->auth && nla_put_string(msg, ESPUDP_A_SA_AUTH, aead->auth)) ||
-	    nla_put_string(msg, ESPUDP_A_SA_DRIVER, crypto_aead_driver_name(aead->tfm)) ||
+	    nla_put_string(msg, ESPUDP_A_SA_DRIVER, espudp_aead_driver(aead)) ||
 	    nla_put_u16(msg, ESPUDP_A_SA_ICV_BITS, aead->icv * 8) ||
 	    (aead->esn && nla_put_flag(msg, ESPUDP_A_SA_ESN)) ||
 	    (in && nla_put_u32(msg, ESPUDP_A_SA_REPLAY_WINDOW, sa->replay.window)) ||
