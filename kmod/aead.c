@@ -43,8 +43,9 @@ static const struct auth_alg auth_algs[] = { ESPUDP_ALGS_AUTH(AUTH) };
  * @room: octets of request context that were allocated
  * @aad: with ESN, SPI and both halves of the sequence number
  * @iv: the cipher's copy, which it may overwrite
- * @sg: the packet, after @aad if there is one
- * @from: likewise where its text is read from, if that is elsewhere
+ * @to: @aad and what is behind the ESP header, or from the second the packet
+ * @from: @aad, IV, and text that is elsewhere; or from the second header and text.
+ *	Both are set up once, their ends marked
  * @req: the request, its context behind it
  *
  * One is kept for each CPU: a synchronous request is over when the call
@@ -56,7 +57,7 @@ struct espudp_op {
 	unsigned int room;
 	u8 aad[12];
 	u8 iv[ESPUDP_IV_MAX];
-	struct scatterlist sg[2];
+	struct scatterlist to[2];
 	struct scatterlist from[3];
 	struct aead_request req CRYPTO_MINALIGN_ATTR;
 };
@@ -77,8 +78,11 @@ static struct espudp_op *op_get(unsigned int room)
 	}
 	room = max_t(unsigned int, room, OP_ROOM);
 	op = kmalloc(sizeof(*op) + room, GFP_ATOMIC | __GFP_NOWARN);
-	if (op)
+	if (op) {
 		op->room = room;
+		sg_init_table(op->to, ARRAY_SIZE(op->to));
+		sg_init_table(op->from, ARRAY_SIZE(op->from));
+	}
 	return op;
 }
 
@@ -138,7 +142,7 @@ int espudp_aead_crypt(const struct espudp_aead *a, bool encrypt, void *esp,
 {
 	unsigned int text = len - 8 - a->iv;
 	struct crypto_aead *tfm = a->tfm;
-	struct scatterlist *from;
+	struct scatterlist *to, *from;
 	struct aead_request *req;
 	struct espudp_op *op;
 	int err;
@@ -153,27 +157,21 @@ int espudp_aead_crypt(const struct espudp_aead *a, bool encrypt, void *esp,
 	op->done = done;
 	op->ctx = ctx;
 	memcpy(op->iv, esp + 8, a->iv);
-	from = op->sg;
 	if (a->esn) {
 		set_aad(op, esp, seq_hi);
-		sg_init_table(op->sg, 2);
-		sg_set_buf(&op->sg[0], op->aad, sizeof(op->aad));
-		sg_set_buf(&op->sg[1], esp + 8, len - 8);
+		to = op->to;
+		sg_set_buf(&to[0], op->aad, sizeof(op->aad));
+		sg_set_buf(&to[1], esp + 8, len - 8);
 	} else {
-		sg_init_one(op->sg, esp, len);
+		to = op->to + 1;
+		sg_set_buf(to, esp, len);
 	}
+	from = to;
 	if (src) {
-		unsigned int n = 0;
-
-		from = op->from;
-		sg_init_table(from, a->esn ? 3 : 2);
-		if (a->esn) {
-			sg_set_buf(&from[n++], op->aad, sizeof(op->aad));
-			sg_set_buf(&from[n++], esp + 8, a->iv);
-		} else {
-			sg_set_buf(&from[n++], esp, 8 + a->iv);
-		}
-		sg_set_buf(&from[n], src, text);
+		from = op->from + !a->esn;
+		sg_set_buf(&op->from[0], op->aad, sizeof(op->aad));
+		sg_set_buf(&op->from[1], a->esn ? esp + 8 : esp, a->esn ? a->iv : 8 + a->iv);
+		sg_set_buf(&op->from[2], src, text);
 	}
 
 	req = &op->req;
@@ -181,10 +179,10 @@ int espudp_aead_crypt(const struct espudp_aead *a, bool encrypt, void *esp,
 	aead_request_set_callback(req, 0, op_done, op);
 	aead_request_set_ad(req, a->assoc);
 	if (encrypt) {
-		aead_request_set_crypt(req, from, op->sg, text - a->icv, op->iv);
+		aead_request_set_crypt(req, from, to, text - a->icv, op->iv);
 		err = crypto_aead_encrypt(req);
 	} else {
-		aead_request_set_crypt(req, from, op->sg, text, op->iv);
+		aead_request_set_crypt(req, from, to, text, op->iv);
 		err = crypto_aead_decrypt(req);
 	}
 	if (err != -EINPROGRESS)

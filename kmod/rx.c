@@ -74,12 +74,14 @@ struct rx_batch {
  * @skb: the datagram
  * @frag: the last that was looked at
  * @begin: offset of its first octet
+ * @batch: the last that one of its packets went into
  * @used: a batch reads from it
  */
 struct rx_src {
 	struct sk_buff *skb;
 	unsigned int frag;
 	unsigned int begin;
+	struct rx_batch *batch;
 	bool used;
 };
 
@@ -199,14 +201,14 @@ static void batch_close(struct rx_ctx *ctx)
 }
 
 /* The open batch if the packet may join it, else a new one, or NULL. */
-static struct rx_batch *batch_for(struct rx_ctx *ctx, struct espudp_sa *sa,
+static struct rx_batch *batch_for(struct rx_ctx *ctx, struct rx_src *src, struct espudp_sa *sa,
 				  const struct rx_outer *outer)
 {
 	struct rx_batch *b = ctx->open;
 
 	if (b && b->job.sa == sa && b->job.n < ESPUDP_BATCH_SEGS &&
-	    !memcmp(&b->outer, outer, sizeof(*outer)))
-		return b;
+	    (b == src->batch || !memcmp(&b->outer, outer, sizeof(*outer))))
+		goto found;
 	b = espudp_spare_get(&spare_batches, sizeof(*b));
 	if (unlikely(!b))
 		return NULL;
@@ -217,6 +219,8 @@ static struct rx_batch *batch_for(struct rx_ctx *ctx, struct espudp_sa *sa,
 	b->job.sa = sa;
 	b->job.n = 0;
 	ctx->open = b;
+found:
+	src->batch = b;
 	return b;
 }
 
@@ -297,7 +301,7 @@ static enum espudp_drop rx_add(struct rx_ctx *ctx, struct rx_src *src, unsigned 
 		return why;
 	}
 
-	b = batch_for(ctx, sa, outer);
+	b = batch_for(ctx, src, sa, outer);
 	if (unlikely(!b))
 		return ESPUDP_DROP_RX_NOMEM;
 	piece = espudp_mem_get(ESPUDP_MEM_RX, piece_size(len), 64);
