@@ -10,6 +10,7 @@
 #include "replay.h"
 #include "rx.h"
 #include "select.h"
+#include "spread.h"
 #include "tx.h"
 
 #ifdef ESPUDP_DEBUG
@@ -45,9 +46,12 @@ static int __init espudp_init(void)
 	if (!works())
 		goto free;
 	espudp_fault_init();
-	err = espudp_dev_init();
+	err = espudp_spread_init();
 	if (err)
 		goto exit_fault;
+	err = espudp_dev_init();
+	if (err)
+		goto exit_spread;
 	err = espudp_netlink_init();
 	if (err)
 		goto exit_dev;
@@ -56,6 +60,8 @@ static int __init espudp_init(void)
 
 exit_dev:
 	espudp_dev_exit();
+exit_spread:
+	espudp_spread_exit();
 exit_fault:
 	espudp_fault_exit();
 free:
@@ -68,6 +74,7 @@ static void __exit espudp_exit(void)
 	/* Devices may send events until the last one is gone. */
 	espudp_dev_exit();
 	espudp_netlink_exit();
+	espudp_spread_exit();
 	espudp_fault_exit();
 	free_spares();
 	pr_info("espudp: unloaded\n");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Per-CPU queues with a NAPI instance each, and the crypto jobs they run. */
 #include "queue.h"
+#include "spread.h"
 
 /**
  * espudp_queue_for() - the transmit queue for a packet
@@ -218,6 +219,53 @@ static void request_done(void *ctx, int err)
 	dev_put(q->edev->dev);
 }
 
+/* Somebody else will end it: what it needs stays until then. */
+static void job_away(struct espudp_job *job)
+{
+	job->away = true;
+	job->held = true;
+	espudp_sa_get(job->sa);
+	dev_hold(job->q->edev->dev);
+}
+
+/**
+ * espudp_job_run() - do a job's crypto
+ * @job: set up by espudp_job_submit(). May not be touched any more except by the poll
+ * @helper: not called by the poll
+ *
+ * Context: BH off.
+ */
+void espudp_job_run(struct espudp_job *job, bool helper)
+{
+	const struct espudp_aead *aead = &job->sa->aead;
+	struct espudp_queue *q = job->q;
+	struct net_device *dev = q->edev->dev;
+	unsigned int i, over = 1;
+	bool away;
+
+	for (i = 0; i < job->n; i++) {
+		struct espudp_job_pkt *pkt = &job->pkt[i];
+		int err;
+
+		pkt->job = job;
+		err = espudp_aead_crypt(aead, job->encrypt, pkt->esp, pkt->len,
+					upper_32_bits(pkt->seq), pkt->src, request_done, pkt);
+		if (likely(err != -EINPROGRESS)) {
+			pkt->err = err;
+			over++;
+		} else if (!job->away) {
+			job_away(job);
+		}
+	}
+	away = job->away;
+	if (!job_over(job, over) || !away)
+		return;
+	/* The last completion was before this; it did not drop the device. */
+	if (helper)
+		napi_schedule(&q->napi);
+	dev_put(dev);
+}
+
 /**
  * espudp_job_submit() - start a job's crypto
  * @job: embedded in the batch; @job->sa, which was seen under RCU, and the packets
@@ -227,41 +275,36 @@ static void request_done(void *ctx, int err)
  */
 void espudp_job_submit(struct espudp_job *job, struct espudp_queue *q, bool encrypt)
 {
-	const struct espudp_aead *aead = &job->sa->aead;
-	struct net_device *dev = q->edev->dev;
-	unsigned int i, over = 1;
-	bool async = false;
-
 	job->q = q;
 	job->encrypt = encrypt;
+	job->away = false;
+	job->given = false;
 	job->held = false;
 	job->kept = false;
-	/* All are counted before the first is made, and one for ourselves: the last
+	/* All are counted before the first is made, and one for who makes them: the last
 	 * completion must not come before the references that it drops are taken.
 	 */
 	atomic_set(&job->pending, job->n + 1);
 	list_add_tail(&job->list, &q->order);
-
-	for (i = 0; i < job->n; i++) {
-		struct espudp_job_pkt *pkt = &job->pkt[i];
-		int err;
-
-		pkt->job = job;
-		err = espudp_aead_crypt(aead, encrypt, pkt->esp, pkt->len,
-					upper_32_bits(pkt->seq), pkt->src, request_done, pkt);
-		if (likely(err != -EINPROGRESS)) {
-			pkt->err = err;
-			over++;
-		} else if (!async) {
-			async = true;
-			job->held = true;
-			espudp_sa_get(job->sa);
-			dev_hold(dev);
-		}
+	if (espudp_spread_wanted(job)) {
+		job_away(job);
+		job->given = true;
+		if (espudp_spread_give(job))
+			return;
 	}
-	/* All completions came first: theirs did not drop the device. */
-	if (job_over(job, over) && async)
-		dev_put(dev);
+	espudp_job_run(job, false);
+}
+
+/**
+ * espudp_queue_hurry() - do the oldest job here if its helper has not begun with it
+ * @q: queue being polled
+ */
+void espudp_queue_hurry(struct espudp_queue *q)
+{
+	struct espudp_job *job = list_first_entry_or_null(&q->order, struct espudp_job, list);
+
+	if (job && job->given && espudp_spread_take_back(job))
+		espudp_job_run(job, false);
 }
 
 /**

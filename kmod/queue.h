@@ -31,13 +31,16 @@ struct espudp_job_pkt {
  * @sa: whose keys are used
  * @pending: requests not over, and one while they are being submitted
  * @encrypt: else decrypt
+ * @away: out of the poll's hands, or was: holds the device until it is over
+ * @given: to the helper of @cpu
  * @held: holds a reference to @sa
  * @kept: was left to a later poll
  * @n: packets
  * @pkt: the packets
  *
- * Synchronous and asynchronous crypto complete alike: the poll that submitted
- * the job finds it done, or the last completion schedules another poll. Jobs
+ * Synchronous and asynchronous crypto, and that of another CPU, complete alike: the
+ * poll that submitted the job finds it done, or the last completion schedules another
+ * poll. Jobs
  * of a queue are finished in the order in which they were started.
  */
 struct espudp_job {
@@ -46,8 +49,11 @@ struct espudp_job {
 	struct espudp_sa *sa;
 	atomic_t pending;
 	bool encrypt;
+	bool away;
+	bool given;
 	bool held;
 	bool kept;
+	u16 cpu;
 	unsigned int n;
 	struct espudp_job_pkt pkt[ESPUDP_BATCH_SEGS];
 };
@@ -66,6 +72,8 @@ void espudp_queue_stop(struct espudp_queue __percpu *queues,
 		       void (*drop)(struct espudp_job *job));
 
 void espudp_job_submit(struct espudp_job *job, struct espudp_queue *q, bool encrypt);
+void espudp_job_run(struct espudp_job *job, bool helper);
+void espudp_queue_hurry(struct espudp_queue *q);
 int espudp_job_err(const struct espudp_job *job);
 void espudp_queue_keep(struct espudp_queue *q);
 struct espudp_job *espudp_job_next_done(struct espudp_queue *q);
