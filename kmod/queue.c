@@ -89,6 +89,13 @@ void espudp_queue_done(struct espudp_queue *q, unsigned int n)
 		WRITE_ONCE(q->done, q->taken);
 }
 
+static void wake(void *info)
+{
+	struct espudp_queue *q = info;
+
+	napi_schedule(&q->napi);
+}
+
 /**
  * espudp_queue_alloc() - make the queues of one direction
  * @edev: device
@@ -115,6 +122,7 @@ espudp_queue_alloc(struct espudp_dev *edev, int (*poll)(struct napi_struct *, in
 		q->down = down;
 		skb_queue_head_init(&q->in);
 		INIT_LIST_HEAD(&q->order);
+		INIT_CSD(&q->wake, wake, q);
 		netif_napi_add(edev->dev, &q->napi, poll);
 	}
 	return queues;
@@ -136,12 +144,17 @@ static void queue_purge(struct espudp_queue *q, void (*drop)(struct espudp_job *
 	local_bh_enable();
 }
 
+static void arrived(void *info)
+{
+}
+
 /**
  * espudp_queue_free() - free stopped queues
  * @queues: from espudp_queue_alloc(), or NULL
  * @drop: finishes a job by dropping it
  *
  * Nothing may be in flight: the device has no reference left.
+ * Context: process.
  */
 void espudp_queue_free(struct espudp_queue __percpu *queues,
 		       void (*drop)(struct espudp_job *job))
@@ -150,6 +163,9 @@ void espudp_queue_free(struct espudp_queue __percpu *queues,
 
 	if (!queues)
 		return;
+	/* What woke a queue last may still be on its way to its CPU. */
+	for_each_possible_cpu(cpu)
+		smp_call_function_single(cpu, arrived, NULL, true);
 	for_each_possible_cpu(cpu)
 		__netif_napi_del(&per_cpu_ptr(queues, cpu)->napi);
 	synchronize_net();	/* once for all */
@@ -206,6 +222,17 @@ static bool job_over(struct espudp_job *job, unsigned int n)
 	return atomic_sub_return_release(n, &job->pending) == 0;
 }
 
+/* Polls a queue again, on its own CPU: what it hands down must not come to another
+ * one's queues in front of what it has handed down before. If it is being woken
+ * already that is still to come.
+ */
+static void queue_wake(struct espudp_queue *q)
+{
+	if (q->cpu == smp_processor_id() ||
+	    smp_call_function_single_async(q->cpu, &q->wake) == -ENXIO)
+		napi_schedule(&q->napi);
+}
+
 static void request_done(void *ctx, int err)
 {
 	struct espudp_job_pkt *pkt = ctx;
@@ -215,7 +242,7 @@ static void request_done(void *ctx, int err)
 	pkt->err = err;
 	if (!job_over(job, 1))
 		return;
-	napi_schedule(&q->napi);
+	queue_wake(q);
 	dev_put(q->edev->dev);
 }
 
@@ -262,7 +289,7 @@ void espudp_job_run(struct espudp_job *job, bool helper)
 		return;
 	/* The last completion was before this; it did not drop the device. */
 	if (helper)
-		napi_schedule(&q->napi);
+		queue_wake(q);
 	dev_put(dev);
 }
 
