@@ -296,7 +296,7 @@ static int put_sa(struct sk_buff *msg, u32 portid, u32 seq, struct netlink_callb
 	    nla_put_u8(msg, ESPUDP_A_SA_STATE, state) ||
 	    put_u64(msg, ESPUDP_A_SA_AGE, ktime_get_boottime_seconds() - sa->installed) ||
 	    put_lifetimes(msg, &sa->life) ||
-	    (sa->aead.tfm && put_use(msg, sa)))
+	    (sa->aead.enc && put_use(msg, sa)))
 		goto cancel;
 	nla_nest_end(msg, nest);
 	genlmsg_end(msg, hdr);
