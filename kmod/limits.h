@@ -19,6 +19,7 @@ enum espudp_limits {
 	ESPUDP_BATCH_SEGS	= 64,		/* ESP packets in one outer skb */
 	ESPUDP_HELD		= 256,		/* datagrams that wait for their SA, per device */
 	ESPUDP_HOLD		= 5,		/* seconds that they do */
+	ESPUDP_POLL_BYTES	= 1 << 20,	/* taken from a queue at a time */
 	ESPUDP_FLOWS		= 256,		/* told apart on transmit */
 	ESPUDP_QUEUE_BYTES	= 16 << 20,	/* per CPU and direction */
 	ESPUDP_PEER_BYTES	= 4 << 20,	/* queued per peer */

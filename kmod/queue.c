@@ -57,36 +57,51 @@ bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u32 *slot)
  * espudp_queue_take() - take what is queued
  * @q: queue being polled
  * @in: set to it
- * @max: packets
+ * @max: packets; of super-packets fewer are taken, so that a poll does not last
  *
  * Return: how many.
  */
 unsigned int espudp_queue_take(struct espudp_queue *q, struct sk_buff_head *in, unsigned int max)
 {
 	struct sk_buff *skb;
-	unsigned int n = 0;
+	unsigned int n = 0, bytes = 0;
 
 	__skb_queue_head_init(in);
 	spin_lock(&q->in.lock);
-	while (n < max && (skb = __skb_dequeue(&q->in))) {
-		q->bytes -= skb->truesize;
+	while (n < max && bytes < ESPUDP_POLL_BYTES && (skb = __skb_dequeue(&q->in))) {
+		bytes += skb->truesize;
 		__skb_queue_tail(in, skb);
 		n++;
 	}
+	q->bytes -= bytes;
 	spin_unlock(&q->in.lock);
 	return n;
 }
 
-/**
- * espudp_queue_done() - note how far a transmit queue has come
- * @q: queue whose poll ends
- * @n: packets that it took
- */
-void espudp_queue_done(struct espudp_queue *q, unsigned int n)
+/* Notes how far a queue has come: @n more packets were taken. */
+static void queue_done(struct espudp_queue *q, unsigned int n)
 {
 	q->taken += n;
 	if (list_empty(&q->order))
 		WRITE_ONCE(q->done, q->taken);
+}
+
+/**
+ * espudp_queue_end() - end a poll
+ * @q: queue being polled
+ * @done: packets that it took
+ * @budget: that it might have taken
+ *
+ * Return: what the poll returns.
+ */
+int espudp_queue_end(struct espudp_queue *q, int done, int budget)
+{
+	queue_done(q, done);
+	if (!skb_queue_empty_lockless(&q->in))
+		return budget;
+	if (done < budget)
+		napi_complete_done(&q->napi, done);
+	return done;
 }
 
 static void wake(void *info)
@@ -140,7 +155,7 @@ static void queue_purge(struct espudp_queue *q, void (*drop)(struct espudp_job *
 	q->taken = q->queued;
 	while ((job = espudp_job_next_done(q)))
 		drop(job);
-	espudp_queue_done(q, 0);
+	queue_done(q, 0);
 	local_bh_enable();
 }
 

@@ -61,7 +61,7 @@ struct espudp_job {
 struct espudp_queue *espudp_queue_for(struct espudp_dev *edev, struct sk_buff *skb, u32 **slot);
 bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u32 *slot);
 unsigned int espudp_queue_take(struct espudp_queue *q, struct sk_buff_head *in, unsigned int max);
-void espudp_queue_done(struct espudp_queue *q, unsigned int n);
+int espudp_queue_end(struct espudp_queue *q, int done, int budget);
 struct espudp_queue __percpu *
 espudp_queue_alloc(struct espudp_dev *edev, int (*poll)(struct napi_struct *, int),
 		   enum espudp_drop down);

@@ -742,11 +742,7 @@ int espudp_rx_poll(struct napi_struct *napi, int budget)
 		batch_finish(&ctx, container_of(job, struct rx_batch, job));
 	espudp_queue_keep(q);
 	rcu_read_unlock();
-	espudp_queue_done(q, done);
-
-	if (done < budget)
-		napi_complete_done(napi, done);
-	return done;
+	return espudp_queue_end(q, done, budget);
 }
 
 /**

@@ -567,11 +567,7 @@ int espudp_tx_poll(struct napi_struct *napi, int budget)
 	}
 	espudp_queue_keep(q);
 	rcu_read_unlock();
-	espudp_queue_done(q, done);
-
-	if (done < budget)
-		napi_complete_done(napi, done);
-	return done;
+	return espudp_queue_end(q, done, budget);
 }
 
 /**
