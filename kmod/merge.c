@@ -75,7 +75,8 @@ bool espudp_merge_begin(struct espudp_merge *m, struct sk_buff *skb, unsigned in
 	if ((tcp_flag_word(th) & (never | TCP_FLAG_ACK)) != TCP_FLAG_ACK)
 		return false;
 	if (skb->protocol == htons(ETH_P_IP)) {
-		if (upper != sizeof(struct iphdr) || ip_hdr(skb)->frag_off & ~htons(IP_DF))
+		if (upper != sizeof(struct iphdr) || ip_hdr(skb)->frag_off & ~htons(IP_DF) ||
+		    ip_fast_csum(ip_hdr(skb), 5))
 			return false;
 		m->id = ntohs(ip_hdr(skb)->id);
 	} else if (upper != sizeof(struct ipv6hdr)) {
