@@ -70,7 +70,7 @@ bool espudp_merge_begin(struct espudp_merge *m, struct sk_buff *skb, unsigned in
 	const struct tcphdr *th = (struct tcphdr *)(skb->data + upper);
 	unsigned int hlen = upper + th->doff * 4;
 
-	if (skb_is_nonlinear(skb) || th->doff < 5 || hlen >= skb->len)
+	if (skb_is_nonlinear(skb) || !skb->head_frag || th->doff < 5 || hlen >= skb->len)
 		return false;
 	if ((tcp_flag_word(th) & (never | TCP_FLAG_ACK)) != TCP_FLAG_ACK)
 		return false;
@@ -91,6 +91,22 @@ bool espudp_merge_begin(struct espudp_merge *m, struct sk_buff *skb, unsigned in
 	m->next = ntohl(th->seq) + m->gso_size;
 	m->closed = false;
 	return true;
+}
+
+/* Leaves only headers in the head. The stack's GRO may put what was put together into
+ * another packet's frag_list, and a head that holds data there becomes a segment as it
+ * is when that is cut: one that claims to be many, so that identifications jump.
+ */
+static void move_data(struct sk_buff *skb, unsigned int hlen)
+{
+	struct page *page = virt_to_head_page(skb->head);
+	unsigned int len = skb->len - hlen;
+	void *data = skb->data + hlen;
+
+	get_page(page);
+	skb_fill_page_desc(skb, 0, page, data - page_address(page), len);
+	skb->tail -= len;
+	skb->data_len = len;
 }
 
 /* Puts data behind the last, as a frag of it while there is room, else as another
@@ -152,8 +168,11 @@ bool espudp_merge_add(struct espudp_merge *m, __be16 protocol, void *ip, unsigne
 	    first->ack_seq != th->ack_seq ||
 	    (tcp_flag_word(first) ^ tcp_flag_word(th)) & ~TCP_FLAG_PSH ||
 	    memcmp(first + 1, th + 1, m->hlen - m->upper - sizeof(*th)) ||
-	    !csum_ok(m, ip, th, len - m->upper) ||
-	    !append(m, ip + m->hlen, data, piece, size))
+	    !csum_ok(m, ip, th, len - m->upper))
+		return false;
+	if (m->n == 1)
+		move_data(m->skb, m->hlen);
+	if (!append(m, ip + m->hlen, data, piece, size))
 		return false;
 
 	if (m->n == 1 && protocol == htons(ETH_P_IP))
