@@ -107,6 +107,7 @@ static void move_data(struct sk_buff *skb, unsigned int hlen)
 	skb_fill_page_desc(skb, 0, page, data - page_address(page), len);
 	skb->tail -= len;
 	skb->data_len = len;
+	skb->truesize += len;	/* whoever takes the frag over has its memory charged */
 }
 
 /* Puts data behind the last, as a frag of it while there is room, else as another

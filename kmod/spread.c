@@ -32,7 +32,7 @@ struct helper {
 static DEFINE_PER_CPU(struct helper, helpers);
 static struct workqueue_struct *wq;
 
-static bool parallel = true;
+static bool parallel;
 module_param(parallel, bool, 0644);
 MODULE_PARM_DESC(parallel, "encrypt and decrypt large batches on CPUs that are idle");
 
