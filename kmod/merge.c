@@ -18,6 +18,8 @@ static const __be32 never = TCP_FLAG_CWR | TCP_FLAG_URG | TCP_FLAG_PSH | TCP_FLA
 
 static bool same_ip(const struct espudp_merge *m, const void *ip, unsigned int len)
 {
+	const struct ipv6hdr *a6 = ipv6_hdr(m->skb), *b6 = ip;
+
 	if (m->skb->protocol == htons(ETH_P_IP)) {
 		const struct iphdr *a = ip_hdr(m->skb), *b = ip;
 		u16 step = ntohs(b->id) - m->id;
@@ -30,31 +32,23 @@ static bool same_ip(const struct espudp_merge *m, const void *ip, unsigned int l
 		if (m->n == 1)
 			return step == 1 || (!step && b->frag_off);
 		return step == (m->fixed_id ? 0 : m->n);
-	} else {
-		const struct ipv6hdr *a = ipv6_hdr(m->skb), *b = ip;
-
-		return *(u32 *)a == *(u32 *)b &&
-		       ntohs(b->payload_len) + sizeof(*b) == len &&
-		       a->nexthdr == b->nexthdr && a->hop_limit == b->hop_limit &&
-		       ipv6_addr_equal(&a->saddr, &b->saddr) &&
-		       ipv6_addr_equal(&a->daddr, &b->daddr);
 	}
+	return *(u32 *)a6 == *(u32 *)b6 && ntohs(b6->payload_len) + sizeof(*b6) == len &&
+	       a6->nexthdr == b6->nexthdr && a6->hop_limit == b6->hop_limit &&
+	       ipv6_addr_equal(&a6->saddr, &b6->saddr) &&
+	       ipv6_addr_equal(&a6->daddr, &b6->daddr);
 }
 
 static bool csum_ok(const struct espudp_merge *m, const void *ip, const struct tcphdr *th,
 		    unsigned int len)
 {
 	__wsum sum = csum_partial(th, len, 0);
+	const struct ipv6hdr *h6 = ip;
+	const struct iphdr *h = ip;
 
-	if (m->skb->protocol == htons(ETH_P_IP)) {
-		const struct iphdr *h = ip;
-
+	if (m->skb->protocol == htons(ETH_P_IP))
 		return !csum_tcpudp_magic(h->saddr, h->daddr, len, IPPROTO_TCP, sum);
-	} else {
-		const struct ipv6hdr *h = ip;
-
-		return !csum_ipv6_magic(&h->saddr, &h->daddr, len, IPPROTO_TCP, sum);
-	}
+	return !csum_ipv6_magic(&h6->saddr, &h6->daddr, len, IPPROTO_TCP, sum);
 }
 
 /**
