@@ -5,7 +5,6 @@
 #include <linux/mutex.h>
 #include <linux/netdevice.h>
 #include <linux/rhashtable.h>
-#include <linux/smp.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include "limits.h"
@@ -26,7 +25,6 @@ struct espudp_sock;
  * @taken: packets ever taken out; owned by the poll
  * @done: likewise, those that were handed down, with all before them
  * @down: why packets are dropped when the device goes down
- * @wake: has the queue polled by its CPU
  * @order: started packets or batches, oldest first, finished strictly in this
  *	order; owned by the poll
  */
@@ -40,7 +38,6 @@ struct espudp_queue {
 	u16 taken;
 	u16 done;
 	enum espudp_drop down;
-	call_single_data_t wake;
 	struct list_head order;
 };
 

@@ -104,13 +104,6 @@ int espudp_queue_end(struct espudp_queue *q, int done, int budget)
 	return done;
 }
 
-static void wake(void *info)
-{
-	struct espudp_queue *q = info;
-
-	napi_schedule(&q->napi);
-}
-
 /**
  * espudp_queue_alloc() - make the queues of one direction
  * @edev: device
@@ -137,7 +130,6 @@ espudp_queue_alloc(struct espudp_dev *edev, int (*poll)(struct napi_struct *, in
 		q->down = down;
 		skb_queue_head_init(&q->in);
 		INIT_LIST_HEAD(&q->order);
-		INIT_CSD(&q->wake, wake, q);
 		netif_napi_add(edev->dev, &q->napi, poll);
 	}
 	return queues;
@@ -159,17 +151,12 @@ static void queue_purge(struct espudp_queue *q, void (*drop)(struct espudp_job *
 	local_bh_enable();
 }
 
-static void arrived(void *info)
-{
-}
-
 /**
  * espudp_queue_free() - free stopped queues
  * @queues: from espudp_queue_alloc(), or NULL
  * @drop: finishes a job by dropping it
  *
  * Nothing may be in flight: the device has no reference left.
- * Context: process.
  */
 void espudp_queue_free(struct espudp_queue __percpu *queues,
 		       void (*drop)(struct espudp_job *job))
@@ -178,9 +165,6 @@ void espudp_queue_free(struct espudp_queue __percpu *queues,
 
 	if (!queues)
 		return;
-	/* What woke a queue last may still be on its way to its CPU. */
-	for_each_possible_cpu(cpu)
-		smp_call_function_single(cpu, arrived, NULL, true);
 	for_each_possible_cpu(cpu)
 		__netif_napi_del(&per_cpu_ptr(queues, cpu)->napi);
 	synchronize_net();	/* once for all */
@@ -237,17 +221,6 @@ static bool job_over(struct espudp_job *job, unsigned int n)
 	return atomic_sub_return_release(n, &job->pending) == 0;
 }
 
-/* Polls a queue again, on its own CPU: what it hands down must not come to another
- * one's queues in front of what it has handed down before. If it is being woken
- * already that is still to come.
- */
-static void queue_wake(struct espudp_queue *q)
-{
-	if (q->cpu == smp_processor_id() ||
-	    smp_call_function_single_async(q->cpu, &q->wake) == -ENXIO)
-		napi_schedule(&q->napi);
-}
-
 static void request_done(void *ctx, int err)
 {
 	struct espudp_job_pkt *pkt = ctx;
@@ -257,7 +230,7 @@ static void request_done(void *ctx, int err)
 	pkt->err = err;
 	if (!job_over(job, 1))
 		return;
-	queue_wake(q);
+	napi_schedule(&q->napi);
 	dev_put(q->edev->dev);
 }
 
@@ -304,7 +277,7 @@ void espudp_job_run(struct espudp_job *job, bool helper)
 		return;
 	/* The last completion was before this; it did not drop the device. */
 	if (helper)
-		queue_wake(q);
+		napi_schedule(&q->napi);
 	dev_put(dev);
 }
 
@@ -333,6 +306,7 @@ void espudp_job_submit(struct espudp_job *job, struct espudp_queue *q, bool encr
 		job->given = true;
 		if (espudp_spread_give(job))
 			return;
+		job->given = false;
 	}
 	espudp_job_run(job, false);
 }
