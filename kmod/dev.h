@@ -24,6 +24,7 @@ struct espudp_sock;
  * @queued: packets ever put into @in, under its lock
  * @taken: packets ever taken out; owned by the poll
  * @done: likewise, those that were handed down, with all before them
+ * @flying: ESP packets of @order
  * @down: why packets are dropped when the device goes down
  * @order: started packets or batches, oldest first, finished strictly in this
  *	order; owned by the poll
@@ -37,6 +38,7 @@ struct espudp_queue {
 	u16 queued;
 	u16 taken;
 	u16 done;
+	unsigned int flying;
 	enum espudp_drop down;
 	struct list_head order;
 };
@@ -54,7 +56,8 @@ struct espudp_queue {
  * @reserved: SPIs without a peer
  * @stuck: a peer's selectors could not follow it to where another's are
  * @generation: counts changes, for consistent dumps
- * @held: datagrams for reserved SPIs, oldest first
+ * @held: datagrams for reserved SPIs, oldest first; @held_bytes: their memory,
+ *	under its lock
  * @ike_rate: IKE datagrams told of
  * @ike_lost: those that were not, since the last that was
  */
@@ -96,6 +99,7 @@ struct espudp_dev {
 	bool dead;		/* being deleted; under lock */
 	u32 serial;		/* for created/destroyed lines */
 	struct sk_buff_head held;
+	unsigned int held_bytes;
 	struct timer_list held_timer;
 	struct espudp_rate err_rate;	/* ICMP errors looked at */
 	struct espudp_rate ike_rate;

@@ -22,6 +22,8 @@ static bool all_esp(const struct sk_buff *skb, unsigned int off)
 	unsigned int part = skb_shinfo(skb)->gso_size;
 	__be32 _spi, *spi, first = 0;
 
+	if (part < ESPUDP_SHORTEST)
+		return false;
 	for (; off < skb->len; off += part) {
 		spi = skb_header_pointer(skb, off, sizeof(_spi), &_spi);
 		if (!spi || !*spi || (first && *spi != first))
@@ -37,8 +39,7 @@ static unsigned int mark(void *priv, struct sk_buff *skb, const struct nf_hook_s
 	unsigned int off = skb_transport_offset(skb) + sizeof(struct udphdr);
 	u8 proto = state->pf == NFPROTO_IPV4 ? ip_hdr(skb)->protocol : ipv6_hdr(skb)->nexthdr;
 
-	if (likely(!skb_is_gso(skb)) || !(skb_shinfo(skb)->gso_type & SKB_GSO_UDP_L4) ||
-	    proto != IPPROTO_UDP || skb_cloned(skb) || skb_headlen(skb) < off ||
+	if (likely(!skb_is_gso(skb)) || !espudp_gro_is(skb, SKB_GSO_UDP_L4) || proto != IPPROTO_UDP || skb_cloned(skb) || skb_headlen(skb) < off ||
 	    udp_hdr(skb)->dest != htons(es->port))
 		return NF_ACCEPT;
 	if (all_esp(skb, off))

@@ -23,7 +23,28 @@ static void give_up(struct espudp_dev *edev, struct sk_buff *skb, __be32 spi)
 {
 	struct espudp_sa *sa = espudp_sa_find_in(edev, spi);
 
-	espudp_drop(edev, sa ? sa->peer : NULL, sa, skb, ESPUDP_DROP_RX_SPI_LARVAL);
+	espudp_drop_all(edev, sa, skb, ESPUDP_DROP_RX_SPI_LARVAL);
+}
+
+static void unlink_held(struct espudp_dev *edev, struct sk_buff *skb)
+{
+	edev->held_bytes -= skb->truesize;
+	__skb_unlink(skb, &edev->held);
+}
+
+static bool link_held(struct espudp_dev *edev, struct sk_buff *skb)
+{
+	bool room;
+
+	spin_lock(&edev->held.lock);
+	room = skb_queue_len(&edev->held) < ESPUDP_HELD &&
+	       edev->held_bytes + skb->truesize <= ESPUDP_HELD_BYTES;
+	if (room) {
+		edev->held_bytes += skb->truesize;
+		__skb_queue_tail(&edev->held, skb);
+	}
+	spin_unlock(&edev->held.lock);
+	return room;
 }
 
 static void held_timer(struct timer_list *t)
@@ -39,7 +60,7 @@ static void held_timer(struct timer_list *t)
 			mod_timer(&edev->held_timer, hold_cb(skb)->since + ESPUDP_HOLD * HZ);
 			break;
 		}
-		__skb_unlink(skb, &edev->held);
+		unlink_held(edev, skb);
 		__skb_queue_tail(&late, skb);
 	}
 	spin_unlock(&edev->held.lock);
@@ -68,12 +89,18 @@ void espudp_hold_init(struct espudp_dev *edev)
  */
 void espudp_hold_stop(struct espudp_dev *edev)
 {
+	struct sk_buff_head held;
 	struct sk_buff *skb;
 
 	timer_shutdown_sync(&edev->held_timer);
+	__skb_queue_head_init(&held);
 	local_bh_disable();
-	while ((skb = skb_dequeue(&edev->held)))
-		espudp_drop(edev, NULL, NULL, skb, ESPUDP_DROP_RX_SPI_LARVAL);
+	spin_lock(&edev->held.lock);
+	skb_queue_splice_tail_init(&edev->held, &held);
+	edev->held_bytes = 0;
+	spin_unlock(&edev->held.lock);
+	while ((skb = __skb_dequeue(&held)))
+		espudp_drop_all(edev, NULL, skb, ESPUDP_DROP_RX_SPI_LARVAL);
 	local_bh_enable();
 }
 
@@ -90,7 +117,7 @@ void espudp_hold(struct espudp_dev *edev, struct sk_buff *skb, __be32 spi)
 	const struct espudp_sa *sa;
 
 	/* Whose memory it is made of must not wait for it. */
-	if (skb_queue_len(&edev->held) >= ESPUDP_HELD || skb_orphan_frags_rx(skb, GFP_ATOMIC)) {
+	if (skb_orphan_frags_rx(skb, GFP_ATOMIC)) {
 		give_up(edev, skb, spi);
 		return;
 	}
@@ -101,7 +128,10 @@ void espudp_hold(struct espudp_dev *edev, struct sk_buff *skb, __be32 spi)
 	skb->dev = edev->dev;
 	hold_cb(skb)->since = jiffies;
 	hold_cb(skb)->spi = spi;
-	skb_queue_tail(&edev->held, skb);
+	if (!link_held(edev, skb)) {
+		give_up(edev, skb, spi);
+		return;
+	}
 	if (!timer_pending(&edev->held_timer))
 		mod_timer(&edev->held_timer, jiffies + ESPUDP_HOLD * HZ);
 
@@ -129,7 +159,7 @@ void espudp_hold_release(struct espudp_dev *edev, __be32 spi)
 	skb_queue_walk_safe(&edev->held, skb, next) {
 		if (hold_cb(skb)->spi != spi)
 			continue;
-		__skb_unlink(skb, &edev->held);
+		unlink_held(edev, skb);
 		__skb_queue_tail(&ours, skb);
 	}
 	spin_unlock(&edev->held.lock);

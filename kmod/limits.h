@@ -16,13 +16,16 @@ enum espudp_limits {
 	ESPUDP_IV_MAX		= 16,		/* octets */
 	ESPUDP_ICV_MAX		= 32,
 	ESPUDP_BLOCK_MAX	= 16,
+	ESPUDP_SHORTEST		= 20,		/* octets of an ESP packet without content */
 	ESPUDP_BATCH_SEGS	= 64,		/* ESP packets in one outer skb */
 	ESPUDP_HELD		= 256,		/* datagrams that wait for their SA, per device */
+	ESPUDP_HELD_BYTES	= 1 << 20,	/* likewise */
 	ESPUDP_HOLD		= 5,		/* seconds that they do */
 	ESPUDP_POLL_BYTES	= 1 << 20,	/* taken from a queue at a time */
 	ESPUDP_FLOWS		= 256,		/* told apart on transmit */
 	ESPUDP_QUEUE_BYTES	= 16 << 20,	/* per CPU and direction */
 	ESPUDP_PEER_BYTES	= 4 << 20,	/* queued per peer */
+	ESPUDP_IN_FLIGHT	= 256,		/* packets in crypto, per CPU and direction */
 	ESPUDP_HOPS_MAX		= 4,		/* devices nested in one packet */
 	ESPUDP_UNKNOWN_SPIS	= 16,		/* remembered per CPU */
 	ESPUDP_PMTU_MIN4	= 576,

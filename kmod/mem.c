@@ -24,6 +24,9 @@ struct mem_ring {
 
 static DEFINE_PER_CPU(struct mem_ring [ESPUDP_MEM_USES], mem_rings);
 
+/* Its address is in page_private() of chunks for transmission. */
+static const char ours;
+
 static bool chunk_idle(const struct page *page)
 {
 	return page_ref_count(page) == 1 && !page_is_pfmemalloc(page);
@@ -32,7 +35,7 @@ static bool chunk_idle(const struct page *page)
 /* Goes on to a chunk that nobody uses. If the next ones are all in use the ring
  * grows, and when it may not any more, lets go of one.
  */
-static bool ring_advance(struct mem_ring *r)
+static bool ring_advance(struct mem_ring *r, enum espudp_mem_use use)
 {
 	unsigned int next = r->n ? (r->cur + 1) % r->n : 0;
 	struct page *fresh;
@@ -54,7 +57,8 @@ static bool ring_advance(struct mem_ring *r)
 	else if (r->n++)
 		r->chunk[r->n - 1] = r->chunk[next];
 	r->chunk[next] = fresh;
-	set_page_private(fresh, (unsigned long)mem_rings);
+	if (use == ESPUDP_MEM_TX)
+		set_page_private(fresh, (unsigned long)&ours);
 found:
 	r->cur = next;
 	r->used = 0;
@@ -93,7 +97,7 @@ void *espudp_mem_get(enum espudp_mem_use use, unsigned int len, unsigned int ali
 	if (use == ESPUDP_MEM_RX && len <= PAGE_SIZE && offset_in_page(at) + len > PAGE_SIZE)
 		at = PAGE_ALIGN(at);
 	if (unlikely(!r->n || at + len > CHUNK_SIZE)) {
-		if (!ring_advance(r))
+		if (!ring_advance(r, use))
 			return NULL;
 		at = 0;
 	}
@@ -113,7 +117,7 @@ void espudp_mem_put(void *p)
 }
 
 /**
- * espudp_mem_is_ours() - is this memory that only we have written to?
+ * espudp_mem_is_ours() - is this memory for transmission, that only we write to?
  * @page: of a packet
  *
  * What was handed down to be sent may come back as a received packet, if the peer
@@ -121,7 +125,10 @@ void espudp_mem_put(void *p)
  */
 bool espudp_mem_is_ours(const struct page *page)
 {
-	return page_private(compound_head(page)) == (unsigned long)mem_rings;
+	const struct page *head = compound_head(page);
+
+	return PageHead(head) && compound_order((struct page *)head) == CHUNK_ORDER &&
+	       page_private(head) == (unsigned long)&ours;
 }
 
 /**

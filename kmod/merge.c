@@ -124,6 +124,7 @@ static bool append(struct espudp_merge *m, void *data, unsigned int len, void *p
 			return false;
 		skb_reserve(skb, data - piece);
 		skb_put(skb, len);
+		size = skb->truesize;
 		if (last == m->skb)
 			skb_shinfo(last)->frag_list = skb;
 		else

@@ -59,6 +59,9 @@ bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u32 *slot)
  * @in: set to it
  * @max: packets; of super-packets fewer are taken, so that a poll does not last
  *
+ * None are taken while too many are in crypto: the end of the oldest job's schedules
+ * another poll.
+ *
  * Return: how many.
  */
 unsigned int espudp_queue_take(struct espudp_queue *q, struct sk_buff_head *in, unsigned int max)
@@ -67,6 +70,8 @@ unsigned int espudp_queue_take(struct espudp_queue *q, struct sk_buff_head *in, 
 	unsigned int n = 0, bytes = 0;
 
 	__skb_queue_head_init(in);
+	if (unlikely(q->flying >= ESPUDP_IN_FLIGHT))
+		return 0;
 	spin_lock(&q->in.lock);
 	while (n < max && bytes < ESPUDP_POLL_BYTES && (skb = __skb_dequeue(&q->in))) {
 		bytes += skb->truesize;
@@ -81,9 +86,10 @@ unsigned int espudp_queue_take(struct espudp_queue *q, struct sk_buff_head *in, 
 /* Notes how far a queue has come: @n more packets were taken. */
 static void queue_done(struct espudp_queue *q, unsigned int n)
 {
+	struct espudp_job *job = list_first_entry_or_null(&q->order, struct espudp_job, list);
+
 	q->taken += n;
-	if (list_empty(&q->order))
-		WRITE_ONCE(q->done, q->taken);
+	WRITE_ONCE(q->done, job ? job->before : q->taken);
 }
 
 /**
@@ -97,7 +103,7 @@ static void queue_done(struct espudp_queue *q, unsigned int n)
 int espudp_queue_end(struct espudp_queue *q, int done, int budget)
 {
 	queue_done(q, done);
-	if (!skb_queue_empty_lockless(&q->in))
+	if (!skb_queue_empty_lockless(&q->in) && q->flying < ESPUDP_IN_FLIGHT)
 		return budget;
 	if (done < budget)
 		napi_complete_done(&q->napi, done);
@@ -296,6 +302,8 @@ void espudp_job_submit(struct espudp_job *job, struct espudp_queue *q, bool encr
 	job->given = false;
 	job->held = false;
 	job->kept = false;
+	job->before = q->taken;
+	q->flying += job->n;
 	/* All are counted before the first is made, and one for who makes them: the last
 	 * completion must not come before the references that it drops are taken.
 	 */
@@ -353,6 +361,7 @@ struct espudp_job *espudp_job_next_done(struct espudp_queue *q)
 	if (!job || atomic_read_acquire(&job->pending))
 		return NULL;
 	list_del(&job->list);
+	q->flying -= job->n;
 	return job;
 }
 

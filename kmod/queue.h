@@ -35,6 +35,7 @@ struct espudp_job_pkt {
  * @given: to the helper of @cpu
  * @held: holds a reference to @sa
  * @kept: was left to a later poll
+ * @before: packets that its queue had handed out before the poll that started it
  * @n: packets
  * @pkt: the packets
  *
@@ -54,6 +55,7 @@ struct espudp_job {
 	bool held;
 	bool kept;
 	u16 cpu;
+	u16 before;
 	unsigned int n;
 	struct espudp_job_pkt pkt[ESPUDP_BATCH_SEGS];
 };

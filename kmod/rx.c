@@ -115,17 +115,6 @@ static void piece_put(const struct espudp_job_pkt *pkt)
 	espudp_mem_put(pkt->esp - RX_HEADROOM);
 }
 
-/* A super-packet counts as what it is made of. */
-static void drop(struct espudp_dev *edev, struct espudp_sa *sa, struct sk_buff *skb,
-		 enum espudp_drop why)
-{
-	unsigned int i;
-
-	for (i = 1; skb_is_gso(skb) && i < skb_shinfo(skb)->gso_segs; i++)
-		espudp_stats_drop(edev, NULL, sa, why);
-	espudp_drop(edev, NULL, sa, skb, why);
-}
-
 /**
  * espudp_rx_queue() - take an ESP packet
  * @edev: device
@@ -159,7 +148,7 @@ void espudp_rx_queue(struct espudp_dev *edev, struct sk_buff *skb, __be32 spi)
 			return;
 		why = ESPUDP_DROP_RX_QUEUE_FULL;
 	}
-	drop(edev, sa, skb, why);
+	espudp_drop_all(edev, sa, skb, why);
 }
 
 static __be16 read_outer(const struct sk_buff *skb, struct rx_outer *outer)

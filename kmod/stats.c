@@ -145,6 +145,25 @@ void espudp_drop(struct espudp_dev *edev, struct espudp_peer *peer,
 }
 
 /**
+ * espudp_drop_all() - count and free a received datagram, or all those of a super-packet
+ * @edev: device
+ * @sa: SA, if known
+ * @skb: packet
+ * @reason: why
+ *
+ * Context: BH off.
+ */
+void espudp_drop_all(struct espudp_dev *edev, struct espudp_sa *sa, struct sk_buff *skb,
+		     enum espudp_drop reason)
+{
+	unsigned int i;
+
+	for (i = 1; skb_is_gso(skb) && i < skb_shinfo(skb)->gso_segs; i++)
+		espudp_stats_drop(edev, NULL, sa, reason);
+	espudp_drop(edev, NULL, sa, skb, reason);
+}
+
+/**
  * espudp_stats_unknown() - remember who sent an unknown SPI
  * @edev: device
  * @skb: datagram; its network and transport headers are the outer ones

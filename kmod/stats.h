@@ -56,6 +56,8 @@ void espudp_stats_drop(struct espudp_dev *edev, struct espudp_peer *peer,
 		       struct espudp_sa *sa, enum espudp_drop reason);
 void espudp_drop(struct espudp_dev *edev, struct espudp_peer *peer,
 		 struct espudp_sa *sa, struct sk_buff *skb, enum espudp_drop reason);
+void espudp_drop_all(struct espudp_dev *edev, struct espudp_sa *sa, struct sk_buff *skb,
+		     enum espudp_drop reason);
 void espudp_stats_unknown(struct espudp_dev *edev, const struct sk_buff *skb, __be32 spi);
 int espudp_stats_put(struct sk_buff *msg, int attr, struct espudp_stats __percpu *stats);
 int espudp_stats_put_unknown(struct sk_buff *msg, int attr, struct espudp_dev *edev);
