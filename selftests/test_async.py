@@ -299,6 +299,22 @@ def behind(what, pair, out):
           not problems and count == [BURST + len(packets)] * LOOPS, *problems)
 
 
+def backlog(what, pair, out):
+    """Many more packets than an asynchronous driver may be given at a time wait their
+    turn: cryptd's queue holds 1000, and refuses what is more.
+    """
+    sock = forge.sender("a", "198.51.100.2")
+    rounds = 4 if forge.DEBUG_KERNEL else 20
+    before = forge.drops("b")
+    read_all(out)
+    with alone():
+        for packet in pair.sealed * rounds:
+            forge.send(sock, packet)
+    got = len(read_all(out, 30, BURST * rounds))
+    equal(f"{what}: of {BURST * rounds} packets that came at once none was lost",
+          (got, forge.drops("b")), (BURST * rounds, before))
+
+
 def namespace_and_module(what, pair):
     for name in "the module", "namespaces":
         seen, problems = [], []
@@ -359,6 +375,7 @@ def main():
         bulk(what, "512K" if forge.DEBUG_KERNEL else "5M")
         in_flight(what, pair, out)
         behind(what, pair, out)
+        backlog(what, pair, out)
         out.close()
         namespace_and_module(what, pair)
         for end in "a", "b":
