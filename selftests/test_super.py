@@ -148,6 +148,12 @@ def strangers():
     sa(spi=early.spi)
     judge("and are delivered when it has",
           site.tap.packets(2, lambda packets: len(packets) == len(inner)), inner)
+    never = Esp(forge.netlink("b").must("spi-reserve", ifname="espudp0",
+                                        reserve={"peer": 1, "timeout": 60})[0]["reserve"]["spi"])
+    point("of one that never gets any: they wait", [*map(never.seal, some())], [])
+    lost = {}
+    forge.wait_for(8, lambda: lost.update(site.counted()) or lost)
+    equal("each is counted when they have for too long", lost, {"rx-spi-larval": 20})
 
 
 def adopt(marker):
@@ -191,6 +197,10 @@ def ike():
         point(f"{what}: so are keepalives in one", [b"\xff"] * 20, [], {"rx-keepalive": 20})
         equal(f"{what}: the owner sees none of these", read_all(owner), [])
         site.tool("socket", "close", "espudp0")
+        forge.send(cut_as(burst[4], 700), bytes(20 * 700))
+        equal(f"{what}: without the device it gets what it had asked for",
+              [*map(len, read_all(owner, 2, 1 if gro else 20))],
+              [20 * 700] if gro else [700] * 20)
         owner.close()
     site.tool("socket", "open", "espudp0")
     site.counted()
