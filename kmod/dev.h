@@ -25,6 +25,7 @@ struct espudp_sock;
  * @taken: packets ever taken out; owned by the poll
  * @done: likewise, those that were handed down, with all before them
  * @flying: ESP packets of @order
+ * @csd: takes the poll to @cpu
  * @down: why packets are dropped when the device goes down
  * @order: started packets or batches, oldest first, finished strictly in this
  *	order; owned by the poll
@@ -39,6 +40,7 @@ struct espudp_queue {
 	u16 taken;
 	u16 done;
 	unsigned int flying;
+	call_single_data_t csd;
 	enum espudp_drop down;
 	struct list_head order;
 };

@@ -3,6 +3,26 @@
 #include "queue.h"
 #include "spread.h"
 
+static void queue_arrived(void *info)
+{
+	struct espudp_queue *q = info;
+
+	__napi_schedule(&q->napi);
+}
+
+/* Has the queue polled, on its own CPU: NAPI polls where it is scheduled, and for the
+ * stack a flow whose packets come up now here, now there is out of order. Who finds
+ * NAPI not scheduled owns @csd until it has been polled.
+ */
+static void queue_wake(struct espudp_queue *q)
+{
+	if (!napi_schedule_prep(&q->napi))
+		return;
+	if (q->cpu == get_cpu() || smp_call_function_single_async(q->cpu, &q->csd))
+		__napi_schedule(&q->napi);
+	put_cpu();
+}
+
 /**
  * espudp_queue_for() - the transmit queue for a packet
  * @edev: device
@@ -49,7 +69,7 @@ bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u32 *slot)
 	if (slot)
 		WRITE_ONCE(*slot, q->cpu << 16 | q->queued);
 	spin_unlock(&q->in.lock);
-	napi_schedule(&q->napi);
+	queue_wake(q);
 	return true;
 }
 
@@ -136,6 +156,7 @@ espudp_queue_alloc(struct espudp_dev *edev, int (*poll)(struct napi_struct *, in
 		q->down = down;
 		skb_queue_head_init(&q->in);
 		INIT_LIST_HEAD(&q->order);
+		INIT_CSD(&q->csd, queue_arrived, q);
 		netif_napi_add(edev->dev, &q->napi, poll);
 	}
 	return queues;
@@ -197,7 +218,7 @@ void espudp_queue_start(struct espudp_queue __percpu *queues)
 	/* Jobs that were in flight when the device went down. */
 	local_bh_disable();
 	for_each_possible_cpu(cpu)
-		napi_schedule(&per_cpu_ptr(queues, cpu)->napi);
+		queue_wake(per_cpu_ptr(queues, cpu));
 	local_bh_enable();
 }
 
@@ -236,7 +257,7 @@ static void request_done(void *ctx, int err)
 	pkt->err = err;
 	if (!job_over(job, 1))
 		return;
-	napi_schedule(&q->napi);
+	queue_wake(q);
 	dev_put(q->edev->dev);
 }
 
@@ -283,7 +304,7 @@ void espudp_job_run(struct espudp_job *job, bool helper)
 		return;
 	/* The last completion was before this; it did not drop the device. */
 	if (helper)
-		napi_schedule(&q->napi);
+		queue_wake(q);
 	dev_put(dev);
 }
 
