@@ -123,11 +123,11 @@ void espudp_mem_put(void *p)
  * What was handed down to be sent may come back as a received packet, if the peer
  * is on this host.
  */
-bool espudp_mem_is_ours(const struct page *page)
+bool espudp_mem_is_ours(struct page *page)
 {
-	const struct page *head = compound_head(page);
+	struct page *head = compound_head(page);
 
-	return PageHead(head) && compound_order((struct page *)head) == CHUNK_ORDER &&
+	return PageHead(head) && compound_order(head) == CHUNK_ORDER &&
 	       page_private(head) == (unsigned long)&ours;
 }
 

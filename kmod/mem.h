@@ -9,7 +9,7 @@ enum espudp_mem_use { ESPUDP_MEM_TX, ESPUDP_MEM_RX, ESPUDP_MEM_USES };
 
 void *espudp_mem_get(enum espudp_mem_use use, unsigned int len, unsigned int align);
 void espudp_mem_put(void *p);
-bool espudp_mem_is_ours(const struct page *page);
+bool espudp_mem_is_ours(struct page *page);
 void espudp_mem_exit(void);
 
 #define ESPUDP_SPARES 16

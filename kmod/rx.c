@@ -237,7 +237,7 @@ static const void *in_place(struct rx_src *src, unsigned int off, unsigned int l
 	while (src->frag < skb_shinfo(skb)->nr_frags) {
 		const skb_frag_t *frag = &skb_shinfo(skb)->frags[src->frag];
 		unsigned int end = src->begin + skb_frag_size(frag);
-		const struct page *page = skb_frag_page(frag);
+		struct page *page = skb_frag_page(frag);
 
 		if (off >= end) {
 			src->begin = end;
