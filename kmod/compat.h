@@ -84,6 +84,15 @@ static inline void espudp_udp_accept_super(struct sock *sk, bool on)
 #endif
 }
 
+static inline bool espudp_udp_accepts_super(struct sock *sk)
+{
+#ifdef udp_test_bit
+	return udp_test_bit(ACCEPT_L4, sk);
+#else
+	return false;
+#endif
+}
+
 /* Attributes of a dump's request. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
 #define espudp_genl_dump_attrs(cb) (genl_info_dump(cb)->attrs)

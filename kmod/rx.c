@@ -72,6 +72,8 @@ struct rx_batch {
 /**
  * struct rx_src - where a datagram, or a super-packet, is read from
  * @skb: the datagram
+ * @part: it, or the one in its list of fragments that was last looked at
+ * @end: offset of the first octet behind @part
  * @frag: the last that was looked at
  * @begin: offset of its first octet
  * @batch: the last that one of its packets went into
@@ -79,6 +81,8 @@ struct rx_batch {
  */
 struct rx_src {
 	struct sk_buff *skb;
+	const struct sk_buff *part;
+	unsigned int end;
 	unsigned int frag;
 	unsigned int begin;
 	struct rx_batch *batch;
@@ -228,10 +232,21 @@ static void batch_free(struct rx_batch *b)
  */
 static const void *in_place(struct rx_src *src, unsigned int off, unsigned int len)
 {
-	struct sk_buff *skb = src->skb;
+	const struct sk_buff *skb = src->part;
+	unsigned int start;
 
-	if (off + len <= skb_headlen(skb))
-		return skb->data + off;
+	while (off >= src->end) {
+		skb = skb == src->skb ? skb_shinfo(skb)->frag_list : skb->next;
+		if (!skb || skb_has_frag_list(skb))
+			return NULL;
+		src->part = skb;
+		src->frag = 0;
+		src->begin = src->end + skb_headlen(skb);
+		src->end += skb->len;
+	}
+	start = src->end - (skb == src->skb ? skb_pagelen(skb) : skb->len);
+	if (off + len <= start + skb_headlen(skb))
+		return skb->data + off - start;
 	if (skb_has_shared_frag(skb))
 		return NULL;
 	while (src->frag < skb_shinfo(skb)->nr_frags) {
@@ -323,7 +338,9 @@ static enum espudp_drop rx_add(struct rx_ctx *ctx, struct rx_src *src, unsigned 
 /* Adds a datagram, or those of a super-packet, to batches. */
 static void rx_datagrams(struct rx_ctx *ctx, struct sk_buff *skb)
 {
-	struct rx_src src = { .skb = skb, .begin = skb_headlen(skb) };
+	struct rx_src src = {
+		.skb = skb, .part = skb, .end = skb_pagelen(skb), .begin = skb_headlen(skb),
+	};
 	unsigned int off = sizeof(struct udphdr);
 	bool super = skb_is_gso(skb);
 	unsigned int part = super ? skb_shinfo(skb)->gso_size : skb->len - off;
@@ -684,6 +701,17 @@ drop:
 	piece_put(pkt);
 }
 
+/* Where authentic packets come to; told to GRO, which may read it half written. */
+static void note_local(struct espudp_sa *sa, const struct espudp_endpoint *seen)
+{
+	if (likely(sa->seen_family == seen->family &&
+		   espudp_addr_equal(seen->family, &sa->seen_local, &seen->local)))
+		return;
+	WRITE_ONCE(sa->seen_family, 0);
+	sa->seen_local = seen->local;
+	WRITE_ONCE(sa->seen_family, seen->family);
+}
+
 /* A batch whose decryption is over. */
 static void batch_finish(struct rx_ctx *ctx, struct rx_batch *b)
 {
@@ -694,6 +722,7 @@ static void batch_finish(struct rx_ctx *ctx, struct rx_batch *b)
 		rx_finish(ctx, b, i, &run);
 	merge_flush(ctx);
 	if (run.packets) {
+		note_local(b->job.sa, &b->outer.seen);
 		espudp_stats_rx(b->job.sa, run.packets, run.bytes);
 		espudp_sa_used(b->job.sa, run.packets, run.bytes);
 	}

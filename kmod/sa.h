@@ -26,6 +26,7 @@ struct espudp_lifetime {
  * @seq: outbound, last sequence number given out; 64 bits also without ESN
  * @iv_mask: outbound, combined with the sequence number into counter IVs
  * @oa: addresses that the peer's checksums are over, transport mode
+ * @seen_local: inbound, where its last authentic packet was sent to
  * @packets: counted towards lifetimes (inbound; outbound it follows from @seq)
  * @bytes: inner octets, added once a batch
  * @ready: jiffies when @life.standby is over, which then is 0
@@ -50,6 +51,8 @@ struct espudp_sa {
 	u64 seq_start;
 	u64 iv_mask;
 	struct espudp_oa oa;
+	struct in6_addr seen_local;
+	u8 seen_family;
 	atomic64_t packets;
 	atomic64_t bytes;
 	unsigned long last_used;
