@@ -116,8 +116,9 @@ static struct sk_buff *gro_receive(struct sock *sk, struct list_head *head, stru
 
 	o = read_outer(skb, off, v6, &buf);
 	spi = skb_header_pointer(skb, off, sizeof(_spi), &_spi);
-	if (!es || !READ_ONCE(gro) || !espudp_udp_accepts_super(sk) || NAPI_GRO_CB(skb)->flush || len < ESPUDP_SHORTEST || !o ||
-	    !spi ||
+	if (!es || !READ_ONCE(gro) || !espudp_udp_accepts_super(sk) || NAPI_GRO_CB(skb)->flush)
+		goto alone;
+	if (len < ESPUDP_SHORTEST || !o || !spi ||
 	    ntohs(v6 ? o->v6.udp.len : o->v4.udp.len) != sizeof(struct udphdr) + len)
 		goto alone;
 
@@ -190,8 +191,9 @@ static unsigned int mark(void *priv, struct sk_buff *skb, const struct nf_hook_s
 	unsigned int off = skb_transport_offset(skb) + sizeof(struct udphdr);
 	u8 proto = state->pf == NFPROTO_IPV4 ? ip_hdr(skb)->protocol : ipv6_hdr(skb)->nexthdr;
 
-	if (likely(!skb_is_gso(skb)) || !espudp_gro_is(skb, SKB_GSO_UDP_L4) || proto != IPPROTO_UDP ||
-	    skb_cloned(skb) || skb_headlen(skb) < off || udp_hdr(skb)->dest != htons(es->port))
+	if (likely(!skb_is_gso(skb)) || !espudp_gro_is(skb, SKB_GSO_UDP_L4) ||
+	    proto != IPPROTO_UDP || skb_cloned(skb) || skb_headlen(skb) < off ||
+	    udp_hdr(skb)->dest != htons(es->port))
 		return NF_ACCEPT;
 	if (all_esp(skb, off))
 		skb_shinfo(skb)->gso_type |= SKB_GSO_UDP_TUNNEL_CSUM;
