@@ -3,11 +3,13 @@
 #include <asm/simd.h>
 #include <crypto/authenc.h>
 #include <crypto/internal/simd.h>
+#include <linux/moduleparam.h>
 #include <linux/percpu.h>
 #include <linux/rtnetlink.h>
 #include <linux/slab.h>
 #include "aead.h"
 #include "algs.h"
+#include "dev.h"
 #include "fault.h"
 #include "sa.h"
 
@@ -108,6 +110,33 @@ static void op_done(ESPUDP_CRYPTO_DONE_ARG, int err)
 	local_bh_enable();
 }
 
+#ifdef ESPUDP_DEBUG
+static bool no_simd;
+module_param(no_simd, bool, 0644);
+MODULE_PARM_DESC(no_simd, "Behave as without vector registers (a debug build's)");
+#else
+#define no_simd false
+#endif
+
+static bool simd_usable(void)
+{
+	return crypto_simd_usable() && !no_simd;
+}
+
+/* The synchronous transform if there is one; else it is made, and this once the other
+ * does.
+ */
+static struct crypto_aead *sync_tfm(struct espudp_aead *a)
+{
+	struct crypto_aead *tfm = READ_ONCE(a->sync);
+
+	if (likely(tfm))
+		return tfm;
+	if (READ_ONCE(a->key))
+		queue_work(espudp_wq, &a->sync_work);
+	return a->tfm;
+}
+
 /* The upper half of an extended sequence number is authenticated and not sent: its
  * octets stand beside the packet (RFC 4303 section 2.2.1).
  */
@@ -136,7 +165,7 @@ static void set_aad(struct espudp_op *op, const void *esp, u32 seq_hi)
  * Context: BH off; @done runs with BH off.
  * Return: 0, -EINPROGRESS, -EBADMSG for a wrong ICV, or another error.
  */
-int espudp_aead_crypt(const struct espudp_aead *a, bool encrypt, void *esp,
+int espudp_aead_crypt(struct espudp_aead *a, bool encrypt, void *esp,
 		      unsigned int len, u32 seq_hi, const void *src, espudp_op_fn done,
 		      void *ctx)
 {
@@ -149,8 +178,8 @@ int espudp_aead_crypt(const struct espudp_aead *a, bool encrypt, void *esp,
 
 	if (a->chacha)
 		return espudp_chacha_crypt(a->chacha, encrypt, esp, len, a->esn, seq_hi, src);
-	if (a->sync && unlikely(!crypto_simd_usable()))
-		tfm = a->sync;
+	if (a->key_len && unlikely(!simd_usable()))
+		tfm = sync_tfm(a);
 	op = op_get(crypto_aead_reqsize(tfm));
 	if (unlikely(!op))
 		return -ENOMEM;
@@ -216,16 +245,21 @@ static const struct auth_alg *find_auth(const char *name)
 	return NULL;
 }
 
-static int set_authenc_key(struct crypto_aead *tfm, const struct espudp_aead_params *p)
+/* A key as the crypto API wants it, to be freed with kfree_sensitive(). */
+static u8 *make_key(const struct espudp_aead_params *p, unsigned int *len)
 {
 	struct crypto_authenc_key_param *param;
-	unsigned int len = RTA_SPACE(sizeof(*param)) + p->auth_key_len + p->enc_key_len;
 	struct rtattr *rta;
-	u8 *key = kmalloc(len, GFP_KERNEL);
-	int err;
+	u8 *key;
 
+	if (!p->auth) {
+		*len = p->enc_key_len;
+		return kmemdup(p->enc_key, *len, GFP_KERNEL);
+	}
+	*len = RTA_SPACE(sizeof(*param)) + p->auth_key_len + p->enc_key_len;
+	key = kmalloc(*len, GFP_KERNEL);
 	if (!key)
-		return -ENOMEM;
+		return NULL;
 	rta = (struct rtattr *)key;
 	rta->rta_type = CRYPTO_AUTHENC_KEYA_PARAM;
 	rta->rta_len = RTA_LENGTH(sizeof(*param));
@@ -234,9 +268,7 @@ static int set_authenc_key(struct crypto_aead *tfm, const struct espudp_aead_par
 	memcpy(key + RTA_SPACE(sizeof(*param)), p->auth_key, p->auth_key_len);
 	memcpy(key + RTA_SPACE(sizeof(*param)) + p->auth_key_len,
 	       p->enc_key, p->enc_key_len);
-	err = crypto_aead_setkey(tfm, key, len);
-	kfree_sensitive(key);
-	return err;
+	return key;
 }
 
 static int check_params(const struct enc_alg *enc, const struct auth_alg *auth,
@@ -273,17 +305,37 @@ static int check_params(const struct enc_alg *enc, const struct auth_alg *auth,
 	return 0;
 }
 
-static int set_up(struct crypto_aead *tfm, const struct espudp_aead *a, const struct enc_alg *enc,
-		  const struct espudp_aead_params *p)
+static int set_up(struct crypto_aead *tfm, const struct espudp_aead *a)
 {
 	int err = -EINVAL;
 
 	if (crypto_aead_ivsize(tfm) == a->iv)
 		err = crypto_aead_setauthsize(tfm, a->icv);
-	if (!err)
-		err = enc->aead ? crypto_aead_setkey(tfm, p->enc_key, p->enc_key_len) :
-				  set_authenc_key(tfm, p);
-	return err;
+	return err ?: crypto_aead_setkey(tfm, a->key, a->key_len);
+}
+
+static void forget_key(struct espudp_aead *a)
+{
+	kfree_sensitive(a->key);
+	WRITE_ONCE(a->key, NULL);
+}
+
+static void make_sync(struct work_struct *work)
+{
+	struct espudp_aead *a = container_of(work, struct espudp_aead, sync_work);
+	struct crypto_aead *tfm;
+
+	if (!a->key)
+		return;
+	tfm = crypto_alloc_aead(crypto_tfm_alg_name(crypto_aead_tfm(a->tfm)), 0,
+				CRYPTO_ALG_ASYNC);
+	if (!IS_ERR(tfm) && set_up(tfm, a)) {
+		crypto_free_aead(tfm);
+		tfm = NULL;
+	}
+	if (!IS_ERR_OR_NULL(tfm))
+		smp_store_release(&a->sync, tfm);
+	forget_key(a);
 }
 
 static bool may_wait(struct crypto_aead *tfm)
@@ -340,27 +392,34 @@ int espudp_aead_init(struct espudp_aead *a, const struct espudp_aead_params *p,
 	a->enc = enc->name;
 	a->auth = auth ? auth->name : NULL;
 
-	err = set_up(tfm, a, enc, p);
+	err = -ENOMEM;
+	a->key = make_key(p, &a->key_len);
+	if (!a->key)
+		goto free;
+	err = set_up(tfm, a);
 	if (err) {
 		NL_SET_ERR_MSG(extack, "the crypto API refused the key or the ICV length");
-		crypto_free_aead(tfm);
-		return err;
+		goto free;
 	}
 	a->tfm = tfm;
-	if (may_wait(tfm)) {
-		a->sync = crypto_alloc_aead(name, 0, CRYPTO_ALG_ASYNC);
-		if (IS_ERR(a->sync) || set_up(a->sync, a, enc, p)) {
-			crypto_free_aead(a->sync);
-			a->sync = NULL;
-		}
-	} else if (!strcmp(enc->name, "rfc7539esp(chacha20,poly1305)")) {
+	INIT_WORK(&a->sync_work, make_sync);
+	if (may_wait(tfm))
+		return 0;
+	forget_key(a);
+	a->key_len = 0;
+	if (!strcmp(enc->name, "rfc7539esp(chacha20,poly1305)"))
 		a->chacha = espudp_chacha_new(p->enc_key, p->enc_key_len);
-	}
 	if (a->chacha) {
 		crypto_free_aead(tfm);
 		a->tfm = NULL;
 	}
 	return 0;
+
+free:
+	forget_key(a);
+	a->key_len = 0;
+	crypto_free_aead(tfm);
+	return err;
 }
 
 /**
@@ -371,6 +430,9 @@ int espudp_aead_init(struct espudp_aead *a, const struct espudp_aead_params *p,
  */
 void espudp_aead_free(struct espudp_aead *a)
 {
+	if (a->key_len)
+		cancel_work_sync(&a->sync_work);
+	forget_key(a);
 	crypto_free_aead(a->tfm);
 	crypto_free_aead(a->sync);
 	kfree_sensitive(a->chacha);

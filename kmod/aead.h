@@ -4,6 +4,7 @@
 
 #include <crypto/aead.h>
 #include <linux/scatterlist.h>
+#include <linux/workqueue.h>
 #include "chacha.h"
 #include "limits.h"
 
@@ -30,7 +31,11 @@ struct espudp_aead_params {
  * struct espudp_aead - cipher of an SA
  * @tfm: transform; may complete asynchronously
  * @sync: one that never does so, for when the processor's vector registers are not
- *	to be had and @tfm would leave the work to another thread; or NULL
+ *	to be had and @tfm would leave the work to another thread; NULL until that has
+ *	happened, as it takes much memory
+ * @sync_work: makes it
+ * @key: for it, wiped once it is there; NULL if there will be none
+ * @key_len: octets of @key; 0 if @tfm never leaves work to others
  * @chacha: key for the kernel's library, in place of transforms; or NULL
  * @assoc: octets of associated data, IV included
  * @iv: octets of IV on the wire
@@ -42,6 +47,9 @@ struct espudp_aead_params {
 struct espudp_aead {
 	struct crypto_aead *tfm;
 	struct crypto_aead *sync;
+	struct work_struct sync_work;
+	u8 *key;
+	unsigned int key_len;
 	struct espudp_chacha *chacha;
 	const char *enc;
 	const char *auth;
@@ -62,7 +70,7 @@ int espudp_aead_init(struct espudp_aead *a, const struct espudp_aead_params *p,
 		     struct netlink_ext_ack *extack);
 void espudp_aead_free(struct espudp_aead *a);
 const char *espudp_aead_driver(const struct espudp_aead *a);
-int espudp_aead_crypt(const struct espudp_aead *a, bool encrypt, void *esp,
+int espudp_aead_crypt(struct espudp_aead *a, bool encrypt, void *esp,
 		      unsigned int len, u32 seq_hi, const void *src, espudp_op_fn done,
 		      void *ctx);
 void espudp_aead_module_exit(void);

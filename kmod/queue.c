@@ -279,7 +279,7 @@ static void job_away(struct espudp_job *job)
  */
 void espudp_job_run(struct espudp_job *job, bool helper)
 {
-	const struct espudp_aead *aead = &job->sa->aead;
+	struct espudp_aead *aead = &job->sa->aead;
 	struct espudp_queue *q = job->q;
 	struct net_device *dev = q->edev->dev;
 	unsigned int i, over = 1;

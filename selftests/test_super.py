@@ -455,6 +455,38 @@ def chacha():
                   {"rx-auth": 1})
 
 
+def users(name, sync):
+    """How often synchronous, or asynchronous, implementations of it are in use."""
+    return sum(int(re.search(r"^refcnt\s*: (\d+)", block, re.M)[1])
+               for block in Path("/proc/crypto").read_text().split("\n\n")
+               if re.search(rf"^name\s*: {re.escape(name)}$", block, re.M) and
+               bool(re.search(r"^async\s*: no$", block, re.M)) == sync)
+
+
+def without_vectors():
+    """The transform that needs no vector registers is made when it is needed."""
+    knob = Path("/sys/module/espudp/parameters/no_simd")
+    for words, name in ((("aes-gcm",), "rfc4106(gcm(aes))"),
+                        (("aes-cbc", "sha256"), "authenc(hmac(sha256),cbc(aes))"),
+                        (("aes-cbc", "sha256", True), "authencesn(hmac(sha256),cbc(aes))")):
+        esp = sa(*words)
+        inner = some(last=301)
+        point(f"{words}: with vector registers", [*map(esp.seal, inner)], inner)
+        before = users(name, True)
+        may_wait = users(name, False)
+        knob.write_text("1")
+        inner = some(last=301)
+        point(f"{words}: the first that come without", [*map(esp.seal, inner)], inner)
+        if may_wait:
+            check(f"{words}: a synchronous transform is made", forge.wait_for(
+                10, lambda was=before, of=name: users(of, True) > was), before, users(name, True))
+        inner = some(last=301)
+        point(f"{words}: and understands the same", [*map(esp.seal, inner)], inner)
+        point(f"{words}: and refuses others", [flipped(esp.seal(ports(b"bad")), 20)], [],
+              {"rx-auth": 1})
+        knob.write_text("0")
+
+
 diag(f"SEED={seed}")
 ciphers()
 trouble()
@@ -462,6 +494,7 @@ strangers()
 ike()
 captured()
 chacha()
+without_vectors()
 path = Route()
 tcp(path)
 mixtures(path)

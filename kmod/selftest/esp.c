@@ -91,7 +91,7 @@ static bool test_trailers(void)
 	return good;
 }
 
-static bool test_lengths(const struct espudp_aead *a, const char *name)
+static bool test_lengths(struct espudp_aead *a, const char *name)
 {
 	unsigned int inner, len, block = a->block;
 	bool good = true;
@@ -122,7 +122,7 @@ static void crypt_done(void *ctx, int err)
 	complete(&wait->done);
 }
 
-static int crypt(const struct espudp_aead *a, bool encrypt, u8 *esp, unsigned int len, u32 seq_hi,
+static int crypt(struct espudp_aead *a, bool encrypt, u8 *esp, unsigned int len, u32 seq_hi,
 		 const u8 *src)
 {
 	struct wait wait;
@@ -139,7 +139,7 @@ static int crypt(const struct espudp_aead *a, bool encrypt, u8 *esp, unsigned in
 }
 
 /* Decrypts in @buf what is there, or what was moved to @from but for the header. */
-static int decrypt(const struct vector *v, const struct espudp_aead *a, u8 *buf, u8 *from,
+static int decrypt(const struct vector *v, struct espudp_aead *a, u8 *buf, u8 *from,
 		   u32 seq_hi)
 {
 	unsigned int head = 8 + a->iv, text = v->packet.len - head;
@@ -151,7 +151,7 @@ static int decrypt(const struct vector *v, const struct espudp_aead *a, u8 *buf,
 	return crypt(a, false, buf, v->packet.len, seq_hi, from);
 }
 
-static bool test_decrypt(const struct vector *v, const struct espudp_aead *a, u8 *buf,
+static bool test_decrypt(const struct vector *v, struct espudp_aead *a, u8 *buf,
 			 const u8 *plain, u8 *from)
 {
 	unsigned int head = 8 + a->iv, n = v->payload.len, text = n + v->pad + 2;
@@ -185,7 +185,7 @@ static bool test_decrypt(const struct vector *v, const struct espudp_aead *a, u8
 }
 
 /* @buf, @plain and @from are as large as the packet. */
-static bool test_crypt(const struct vector *v, const struct espudp_aead *a, u8 *buf, u8 *plain,
+static bool test_crypt(const struct vector *v, struct espudp_aead *a, u8 *buf, u8 *plain,
 		       u8 *from)
 {
 	unsigned int n = v->payload.len, head = 8 + a->iv, text = n + v->pad + 2;
