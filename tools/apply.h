@@ -14,6 +14,7 @@ struct apply {
 	struct conf conf;
 	struct list devs, peers, sas; /* as they are */
 	struct list plans;
+	size_t *plan_of; /* for each of @peers, counted from 1; 0 for none */
 	struct list undo;
 	unsigned int kept_keys; /* SAs whose keys the file has, and may differ */
 	struct protect protect;
@@ -43,8 +44,9 @@ int plan_make(struct apply *a);
 /* The installed SA that an SA of the file is, or NULL. */
 const struct sa *plan_find_sa(const struct apply *a, const struct plan *p,
 			      const struct sa *sa);
-/* Whether the file has a place for an installed peer, or SA. */
-bool plan_keeps_peer(const struct apply *a, const struct peer *peer);
+/* The plan that an installed peer, one of @a->peers, is part of, or NULL. */
+const struct plan *plan_of(const struct apply *a, const struct peer *old);
+/* Whether the file has a place for an installed SA. */
 bool plan_keeps_sa(const struct apply *a, const struct sa *sa);
 
 int apply_device(struct apply *a);

@@ -33,10 +33,9 @@ static const struct list *wanted_selectors(const struct apply *a,
 {
 	static const struct list none;
 
-	for_each(struct plan, p, &a->plans)
-		if (p->old == old)
-			return &p->conf->peer.selector;
-	return &none;
+	const struct plan *p = plan_of(a, old);
+
+	return p ? &p->conf->peer.selector : &none;
 }
 
 /* Peers let go of selectors before others may take them. */
@@ -204,11 +203,12 @@ int apply_routes(struct apply *a)
 	int ret = lookup_peers(&a->nl, a->ifname, &peers);
 
 	now.pool = a->conf.dev.pool;
-	for_each(struct plan, p, &a->plans)
-		for_each(struct peer, peer, &peers)
-			if (peer->id == p->id && !p->conf->no_routes)
-				*(struct peer *)list_add(&some, sizeof(*peer)) =
-					*peer;
+	for_each(struct plan, p, &a->plans) {
+		const struct peer *peer = lookup_id(&peers, p->id);
+
+		if (peer && !p->conf->no_routes)
+			*(struct peer *)list_add(&some, sizeof(*peer)) = *peer;
+	}
 	if (!ret)
 		ret = virtual_add(&a->protect, &now, &some);
 	free(some.v);
@@ -329,7 +329,7 @@ int apply_deletions(struct apply *a)
 		struct undo u = { .cmd = ESPUDP_CMD_PEER_DEL };
 
 		protect_prefixes(p, &prefixes);
-		if (plan_keeps_peer(a, p))
+		if (plan_of(a, p))
 			continue;
 		u.peer.id = p->id;
 		SET(&u.peer, ESPUDP_A_PEER_ID);

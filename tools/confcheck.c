@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <search.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "algs.h"
@@ -28,81 +30,154 @@ static int check_sa(struct conf *conf, const struct conf_sa *s)
 	return algs_check(&s->sa);
 }
 
-/* Inbound SPIs are the device's, outbound ones the peer's. */
-static int check_spis(struct conf *conf, const struct conf_peer *p,
-		      const struct conf_sa *s)
+/* What must not be there twice, as search trees. */
+struct seen {
+	void *spis, *ids, *names, *selectors;
+};
+
+struct seen_sa {
+	const struct conf_peer *peer; /* NULL: of any */
+	const struct conf_sa *sa;
+};
+
+struct seen_selector {
+	const struct conf_peer *peer;
+	const struct selector *selector;
+};
+
+static int by_spi(const void *a, const void *b)
 {
-	for_each(struct conf_peer, q, &conf->peers)
-		for_each(struct conf_sa, t, &q->sas) {
-			if (q == p && t == s)
-				return OK;
-			if (t->sa.spi != s->sa.spi || t->sa.dir != s->sa.dir ||
-			    (s->sa.dir == ESPUDP_DIR_OUT && p != q))
-				continue;
-			conf_where(conf, s->line);
-			return error("SPI 0x%08x is that of line %u", s->sa.spi,
-				     t->line);
-		}
-	return OK;
+	const struct seen_sa *x = a, *y = b;
+
+	if (x->sa->sa.spi != y->sa->sa.spi)
+		return x->sa->sa.spi < y->sa->sa.spi ? -1 : 1;
+	if (x->sa->sa.dir != y->sa->sa.dir)
+		return x->sa->sa.dir < y->sa->sa.dir ? -1 : 1;
+	return x->peer < y->peer ? -1 : x->peer > y->peer;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct conf_peer *x = a, *y = b;
+
+	return x->peer.id < y->peer.id ? -1 : x->peer.id > y->peer.id;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct conf_peer *x = a, *y = b;
+
+	return strcmp(x->peer.name, y->peer.name);
+}
+
+static int by_selector(const void *a, const void *b)
+{
+	const struct seen_selector *x = a, *y = b;
+
+	return selector_cmp(x->selector, y->selector);
+}
+
+/* The first that is like @item, @item itself if there was none. */
+static const void *first(const void *item, void **tree,
+			 int (*cmp)(const void *a, const void *b))
+{
+	const void **found = tsearch(item, tree, cmp);
+
+	if (!found)
+		exit(error("out of memory"));
+	return *found;
+}
+
+/* Inbound SPIs are the device's, outbound ones the peer's. */
+static int check_spi(struct conf *conf, struct seen *seen,
+		     const struct conf_peer *p, const struct conf_sa *s)
+{
+	struct seen_sa *item = xrealloc(NULL, 1, sizeof(*item));
+	const struct seen_sa *old;
+	int ret = OK;
+
+	*item = (struct seen_sa){ NULL, s };
+	if (s->sa.dir == ESPUDP_DIR_OUT)
+		item->peer = p;
+	old = first(item, &seen->spis, by_spi);
+	if (old == item)
+		return OK;
+	conf_where(conf, s->line);
+	ret = error("SPI 0x%08x is that of line %u", s->sa.spi, old->sa->line);
+	free(item);
+	return ret;
 }
 
 /* In transport mode their addresses mean the ends, whatever those are. */
-static int check_selectors(const struct conf_peer *p, const struct conf_peer *q)
+static int check_selectors(struct seen *seen, const struct conf_peer *p)
 {
-	if (p->peer.mode == ESPUDP_MODE_TRANSPORT ||
-	    q->peer.mode == ESPUDP_MODE_TRANSPORT)
+	if (p->peer.mode == ESPUDP_MODE_TRANSPORT)
 		return OK;
-	for_each(struct selector, a, &p->peer.selector)
-		for_each(struct selector, b, &q->peer.selector)
-			if (selector_equal(a, b))
-				return error("selector `%s' is also that of "
-					     "the peer in line %u: its prio "
-					     "must differ",
-					     format_selector(a), q->line);
+	for_each(struct selector, s, &p->peer.selector) {
+		struct seen_selector *item = xrealloc(NULL, 1, sizeof(*item));
+		const struct seen_selector *old;
+
+		*item = (struct seen_selector){ p, s };
+		old = first(item, &seen->selectors, by_selector);
+		if (old == item)
+			continue;
+		free(item);
+		if (old->peer != p)
+			return error("selector `%s' is also that of "
+				     "the peer in line %u: its prio "
+				     "must differ",
+				     format_selector(s), old->peer->line);
+	}
 	return OK;
 }
 
 /* A peer must be found again by id, or by a name of its own. */
-static int check_peer(struct conf *conf, const struct conf_peer *p)
+static int check_peer(struct conf *conf, struct seen *seen,
+		      const struct conf_peer *p)
 {
-	int ret = OK;
+	bool id = HAS(&p->peer, ESPUDP_A_PEER_ID);
+	const struct conf_peer *old;
 
 	conf_where(conf, p->line);
-	if (!HAS(&p->peer, ESPUDP_A_PEER_ID) &&
-	    !HAS(&p->peer, ESPUDP_A_PEER_NAME))
+	if (!id && !HAS(&p->peer, ESPUDP_A_PEER_NAME))
 		return error("this [Peer] needs a Name or an Id");
-	if (HAS(&p->peer, ESPUDP_A_PEER_ID) && !p->peer.id)
+	if (id && !p->peer.id)
 		return error("bad Id `0': a number from 1 to 4294967295 is "
 			     "expected");
-	for_each(struct conf_peer, q, &conf->peers) {
-		if (q == p)
-			break;
-		if (HAS(&p->peer, ESPUDP_A_PEER_ID) &&
-		    HAS(&q->peer, ESPUDP_A_PEER_ID)) {
-			if (p->peer.id == q->peer.id)
-				return error("Id %u is that of line %u",
-					     p->peer.id, q->line);
-		} else if (!strcmp(p->peer.name, q->peer.name)) {
-			return error("Name `%s' is that of line %u: both need "
-				     "an Id",
-				     format_name(p->peer.name, false), q->line);
-		}
-		ret = ret ? ret : check_selectors(p, q);
+	if (id) {
+		old = first(p, &seen->ids, by_id);
+		if (old != p)
+			return error("Id %u is that of line %u", p->peer.id,
+				     old->line);
 	}
-	return ret;
+	old = first(p, &seen->names, by_name);
+	if (old != p && !(id && HAS(&old->peer, ESPUDP_A_PEER_ID)))
+		return error("Name `%s' is that of line %u: both need an Id",
+			     format_name(p->peer.name, false), old->line);
+	return check_selectors(seen, p);
+}
+
+static void keep(void *item)
+{
+	(void)item;
 }
 
 int conf_check(struct conf *conf)
 {
+	struct seen seen = { 0 };
 	int ret = OK;
 
 	for_each(struct conf_peer, p, &conf->peers) {
-		ret = ret ? ret : check_peer(conf, p);
+		ret = ret ? ret : check_peer(conf, &seen, p);
 		for_each(struct conf_sa, s, &p->sas) {
 			ret = ret ? ret : check_sa(conf, s);
-			ret = ret ? ret : check_spis(conf, p, s);
+			ret = ret ? ret : check_spi(conf, &seen, p, s);
 		}
 	}
+	tdestroy(seen.spis, free);
+	tdestroy(seen.selectors, free);
+	tdestroy(seen.ids, keep);
+	tdestroy(seen.names, keep);
 	conf_where(conf, 0);
 	return ret;
 }

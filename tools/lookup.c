@@ -82,12 +82,33 @@ int lookup_devs(struct nl *nl, const char *ifname, struct list *devs)
 	return finish(nl, ifname, ret);
 }
 
+static int by_id(const void *a, const void *b)
+{
+	const struct peer *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
 int lookup_peers(struct nl *nl, const char *ifname, struct list *peers)
 {
 	struct dump d = { &set_peer, ESPUDP_A_PEER, peers };
 
+	int ret;
+
 	nl_request(nl, ESPUDP_CMD_PEER_GET, ifname);
-	return finish(nl, ifname, nl_dump(nl, on_object, reset, &d));
+	ret = finish(nl, ifname, nl_dump(nl, on_object, reset, &d));
+	if (peers->n)
+		qsort(peers->v, peers->n, sizeof(struct peer), by_id);
+	return ret;
+}
+
+struct peer *lookup_id(const struct list *peers, uint32_t id)
+{
+	struct peer key = { .id = id };
+
+	if (!peers->n)
+		return NULL;
+	return bsearch(&key, peers->v, peers->n, sizeof(key), by_id);
 }
 
 /* The kernel tells those of a peer newest first. */

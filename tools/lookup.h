@@ -9,7 +9,10 @@
 
 /* One device; or all of the namespace where @ifname is NULL. */
 int lookup_devs(struct nl *nl, const char *ifname, struct list *devs);
+/* Its peers, by id. */
 int lookup_peers(struct nl *nl, const char *ifname, struct list *peers);
+/* The one with that id in such a list, or NULL. */
+struct peer *lookup_id(const struct list *peers, uint32_t id);
 /* The SAs of a device, or of the peer with id @peer if it is not 0; by peer, and
  * oldest first, so that the last outbound one is in use.
  */

@@ -307,16 +307,38 @@ bool addr_equal(const struct addr *a, const struct addr *b)
 	       (!a->family || !memcmp(a->b, b->b, addr_len(a)));
 }
 
+static int field_cmp(const void *a, const void *b, const struct field *f)
+{
+	const struct addr *p = &CFIELD(a, f, struct addr);
+	const struct addr *q = &CFIELD(b, f, struct addr);
+	uint64_t x, y;
+
+	if (f->type == F_ADDR && p->family == q->family)
+		return p->family ? memcmp(p->b, q->b, addr_len(p)) : 0;
+	x = f->type == F_ADDR ? p->family : field_number(a, f);
+	y = f->type == F_ADDR ? q->family : field_number(b, f);
+	return x < y ? -1 : x > y;
+}
+
 /* Absent attributes are zero, which is what they mean, except for ports. */
+int selector_cmp(const struct selector *a, const struct selector *b)
+{
+	int order = 0;
+
+	for (size_t i = 0; !order && i < set_selector.n; i++)
+		order = field_cmp(a, b, &set_selector.fields[i]);
+	if (!order)
+		order = HAS(a, ESPUDP_A_SELECTOR_LOCAL_PORT_FROM) -
+			HAS(b, ESPUDP_A_SELECTOR_LOCAL_PORT_FROM);
+	if (!order)
+		order = HAS(a, ESPUDP_A_SELECTOR_REMOTE_PORT_FROM) -
+			HAS(b, ESPUDP_A_SELECTOR_REMOTE_PORT_FROM);
+	return order;
+}
+
 bool selector_equal(const struct selector *a, const struct selector *b)
 {
-	for (size_t i = 0; i < set_selector.n; i++)
-		if (!field_equal(a, b, &set_selector.fields[i]))
-			return false;
-	return HAS(a, ESPUDP_A_SELECTOR_LOCAL_PORT_FROM) ==
-		       HAS(b, ESPUDP_A_SELECTOR_LOCAL_PORT_FROM) &&
-	       HAS(a, ESPUDP_A_SELECTOR_REMOTE_PORT_FROM) ==
-		       HAS(b, ESPUDP_A_SELECTOR_REMOTE_PORT_FROM);
+	return !selector_cmp(a, b);
 }
 
 bool selectors_equal(const struct list *a, const struct list *b)

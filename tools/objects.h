@@ -225,6 +225,8 @@ bool field_equal(const void *a, const void *b, const struct field *f);
 
 bool addr_equal(const struct addr *a, const struct addr *b);
 unsigned int addr_len(const struct addr *a);
+/* Their order, of any kind. */
+int selector_cmp(const struct selector *a, const struct selector *b);
 bool selector_equal(const struct selector *a, const struct selector *b);
 bool selectors_equal(const struct list *a, const struct list *b);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <stdlib.h>
 #include <string.h>
 
 #include "algs.h"
@@ -7,34 +8,50 @@
 #include "lookup.h"
 #include "virtual.h"
 
-static const struct peer *find_old(const struct apply *a,
-				   const struct peer *want)
-{
-	const struct peer *found = NULL;
+/* Pointers to the peers as they are, by name. */
+struct by_name {
+	const struct peer **v;
+	size_t n;
+};
 
-	for_each(struct peer, p, &a->peers) {
-		if (HAS(want, ESPUDP_A_PEER_ID)) {
-			if (p->id == want->id)
-				return p;
-			continue;
-		}
-		if (strcmp(p->name, want->name))
-			continue;
-		if (found)
-			return NULL; /* refused by check_ambiguous() */
-		found = p;
-	}
-	return found;
+static int name_cmp(const void *a, const void *b)
+{
+	const struct peer *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
 }
 
-static int check_ambiguous(const struct apply *a, const struct peer *want)
+static struct by_name sort_names(const struct list *peers)
 {
+	struct by_name names = { xrealloc(NULL, peers->n + 1, sizeof(*names.v)),
+				 0 };
+
+	for_each(struct peer, p, peers)
+		names.v[names.n++] = p;
+	qsort(names.v, names.n, sizeof(*names.v), name_cmp);
+	return names;
+}
+
+/* The installed peer that one of the file is meant to be, or NULL. */
+static int find_old(const struct apply *a, const struct by_name *names,
+		    const struct peer *want, const struct peer **old)
+{
+	const struct peer **found, **end = names->v + names->n;
 	unsigned int n = 0;
 
-	if (HAS(want, ESPUDP_A_PEER_ID))
+	*old = NULL;
+	if (HAS(want, ESPUDP_A_PEER_ID)) {
+		*old = lookup_id(&a->peers, want->id);
 		return OK;
-	for_each(struct peer, p, &a->peers)
-		n += !strcmp(p->name, want->name);
+	}
+	found = bsearch(&want, names->v, names->n, sizeof(*names->v), name_cmp);
+	if (!found)
+		return OK;
+	while (found > names->v && !name_cmp(found - 1, &want))
+		found--;
+	*old = *found;
+	for (; found < end && !name_cmp(found, &want); found++)
+		n++;
 	if (n < 2)
 		return OK;
 	return error("%s has %u peers named `%s': an Id is needed", a->ifname,
@@ -55,23 +72,22 @@ const struct sa *plan_find_sa(const struct apply *a, const struct plan *p,
 	return NULL;
 }
 
-bool plan_keeps_peer(const struct apply *a, const struct peer *peer)
+const struct plan *plan_of(const struct apply *a, const struct peer *old)
 {
-	for_each(struct plan, p, &a->plans)
-		if (p->old == peer)
-			return true;
-	return false;
+	size_t i = a->plan_of[old - LIST(struct peer, &a->peers)];
+
+	return i ? &LIST(struct plan, &a->plans)[i - 1] : NULL;
 }
 
 bool plan_keeps_sa(const struct apply *a, const struct sa *sa)
 {
-	for_each(struct plan, p, &a->plans) {
-		if (!p->old || p->old->id != sa->peer)
-			continue;
+	const struct peer *old = lookup_id(&a->peers, sa->peer);
+	const struct plan *p = old ? plan_of(a, old) : NULL;
+
+	if (p)
 		for_each(struct conf_sa, s, &p->conf->sas)
 			if (s->sa.spi == sa->spi && s->sa.dir == sa->dir)
 				return true;
-	}
 	/* Of an IKE daemon that is about to complete it. */
 	return sa->state == ESPUDP_SA_STATE_RESERVED;
 }
@@ -183,26 +199,32 @@ static int check_listen(const struct apply *a)
 
 int plan_make(struct apply *a)
 {
+	struct by_name names = sort_names(&a->peers);
 	int ret = check_foreign(a);
 
 	if (!ret)
 		ret = check_listen(a);
+	a->plan_of = xrealloc(NULL, a->peers.n + 1, sizeof(*a->plan_of));
+	memset(a->plan_of, 0, (a->peers.n + 1) * sizeof(*a->plan_of));
 	for_each(struct conf_peer, c, &a->conf.peers) {
 		struct plan *p;
 
 		if (ret)
 			break;
 		conf_where(&a->conf, c->line);
-		ret = check_ambiguous(a, &c->peer);
 		p = list_add(&a->plans, sizeof(*p));
 		p->conf = c;
-		p->old = find_old(a, &c->peer);
+		ret = find_old(a, &names, &c->peer, &p->old);
 		p->id = p->old ? p->old->id : 0;
+		if (p->old)
+			a->plan_of[p->old - LIST(struct peer, &a->peers)] =
+				a->plans.n;
 		if (!ret)
 			ret = check_virtual(a, p);
 		for_each(struct conf_sa, s, &c->sas)
 			ret = ret ? ret : plan_sa(a, p, s);
 	}
 	conf_where(&a->conf, 0);
+	free(names.v);
 	return ret;
 }

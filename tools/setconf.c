@@ -95,6 +95,7 @@ static int run(struct words *w, bool sync)
 	if (!ret)
 		ret = change(&a);
 	free(a.plans.v);
+	free(a.plan_of);
 	free(a.undo.v);
 	objects_free(&set_dev, &a.devs);
 	objects_free(&set_peer, &a.peers);
