@@ -29,10 +29,8 @@ struct parser {
 
 void conf_where(const struct conf *conf, unsigned int line)
 {
-	error_where[0] = 0;
-	if (line)
-		snprintf(error_where, ERROR_WHERE_LEN, "%s:%u: ", conf->file,
-			 line);
+	error_where.file = line ? conf->file : NULL;
+	error_where.line = line;
 }
 
 static char *trim(char *s)

@@ -118,6 +118,16 @@ int key_parse(struct key *key, const char *text, size_t len,
 	return OK;
 }
 
+/* There may be many keys to read: it is got once. */
+static char *text_buffer(void)
+{
+	static char *text;
+
+	if (!text)
+		text = secret_alloc(TEXT_MAX);
+	return text;
+}
+
 /* By read(2), because stdio would keep a copy. */
 static int read_text(int fd, char *text, const struct key_source *src,
 		     size_t *len)
@@ -152,12 +162,12 @@ int key_read(struct key *key, const struct key_source *src)
 	    st.st_mode & (S_IRWXG | S_IRWXO))
 		note("warning: key file %s is accessible to others (mode %04o)",
 		     src->name, st.st_mode & 07777);
-	text = secret_alloc(TEXT_MAX);
+	text = text_buffer();
 	ret = read_text(fd, text, src, &len);
 	close(fd);
 	if (!ret)
 		ret = key_parse(key, text, len, src);
-	secret_free(text, TEXT_MAX);
+	explicit_bzero(text, len);
 	return ret;
 }
 
@@ -165,7 +175,7 @@ int key_read_stdin(struct key *key, struct key *second,
 		   const struct key_source *src,
 		   const struct key_source *second_src)
 {
-	char *text = secret_alloc(TEXT_MAX), *end;
+	char *text = text_buffer(), *end;
 	size_t len, first;
 	int ret;
 
@@ -182,6 +192,6 @@ int key_read_stdin(struct key *key, struct key *second,
 	if (!ret)
 		ret = key_parse(second, text + first, len - first, second_src);
 out:
-	secret_free(text, TEXT_MAX);
+	explicit_bzero(text, TEXT_MAX);
 	return ret;
 }

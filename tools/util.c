@@ -4,7 +4,7 @@
 
 #include "util.h"
 
-char error_where[ERROR_WHERE_LEN];
+struct error_where error_where;
 
 static bool silent;
 
@@ -26,7 +26,10 @@ static void print_line(const char *fmt, va_list ap)
 	for (char *p = text; len > 0 && *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 127)
 			*p = '?';
-	fprintf(stderr, "espudp: %s%s\n", error_where, text);
+	fputs("espudp: ", stderr);
+	if (error_where.file)
+		fprintf(stderr, "%s:%u: ", error_where.file, error_where.line);
+	fprintf(stderr, "%s\n", text);
 }
 
 int error(const char *fmt, ...)

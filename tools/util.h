@@ -11,9 +11,11 @@
 /* What functions that can fail return, and what the program exits with. */
 enum status { OK, FAILED, USAGE };
 
-/* Names the place an error is about, as "file:12: "; empty for none. */
-extern char error_where[];
-#define ERROR_WHERE_LEN 300
+/* The place that errors are about. */
+extern struct error_where {
+	const char *file; /* NULL for none */
+	unsigned int line;
+} error_where;
 
 /* Errors are one line on stderr. error() returns FAILED, usage() USAGE. */
 int error(const char *fmt, ...) PRINTF(1, 2);
