@@ -334,7 +334,7 @@ static void make_sync(struct work_struct *work)
 		tfm = NULL;
 	}
 	if (!IS_ERR_OR_NULL(tfm))
-		smp_store_release(&a->sync, tfm);
+		smp_store_release(&a->sync, tfm);	/* sync_tfm() depends on it */
 	forget_key(a);
 }
 
