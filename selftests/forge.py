@@ -177,7 +177,7 @@ def load_module(*parameters):
     for dep in run("modinfo", "-F", "depends", KO).strip().split(","):
         if dep:
             attempt("modprobe", dep)
-    done = attempt("insmod", KO, *parameters)
+    done = attempt("insmod", KO, *os.environ.get("PARAMETERS", "").split(), *parameters)
     if done.returncode:
         check("the module is loaded", False, done.stderr, *run("dmesg").splitlines()[-5:])
         sys.exit(1)

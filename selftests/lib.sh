@@ -349,7 +349,8 @@ load_module()
 	# What udev would load for this processor.
 	modprobe -qa aesni_intel ghash_clmulni_intel chacha_x86_64 poly1305_x86_64 \
 		sha1_ssse3 sha256_ssse3 sha512_ssse3 || true
-	error=$(insmod "$ESPUDP_KO" "$@" 2>&1) || {
+	# shellcheck disable=SC2086
+	error=$(insmod "$ESPUDP_KO" ${PARAMETERS-} "$@" 2>&1) || {
 		nok "the module is loaded" "$error" "$(dmesg | tail -n 5)"
 		exit 1
 	}

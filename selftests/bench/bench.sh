@@ -10,7 +10,8 @@
 #   ROUNDS=5             interleaved; the table has medians
 #   MODES="icount smp"   the instruction clock with one processor; two processors
 #   ROWS="tcp1"          what is measured; also tcp8, rtt, udp64, udp512, udp1372,
-#                        batch64, batch512, batch1372: see measure.sh
+#                        batch64, batch512, batch1372, peers1, peers100, peers10000,
+#                        state10000: see measure.sh
 #   CONTESTANTS="plain xfrm wireguard espudp"
 #   CIPHERS="gcm128 chacha cbc256"
 #   DATAGRAMS=20000      of each row of UDP
@@ -48,6 +49,12 @@ if [ -z "${ESPUDP_KO-}" ]; then
 	make -C "$repo" --no-print-directory KVER="$KERNEL" DEBUG= all
 	ESPUDP_KO=$repo/build/$(cat "$kernel/release")/espudp.ko
 fi
+# a folder of links, as for the module itself
+crypto=$repo/build/cryptocost-$(cat "$kernel/release")
+mkdir -p "$crypto"
+ln -sf "$here"/crypto/* "$crypto"
+make -C "$kernel/build" M="$crypto" --no-print-directory modules >&2
+setting CRYPTOCOST_KO "$crypto/cryptocost.ko"
 setting ESPUDP_KO "$(readlink -m "$ESPUDP_KO")"
 
 reports=()

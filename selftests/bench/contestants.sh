@@ -115,15 +115,21 @@ xfrm_end()
 	ip -n "$ns" addr add "$inner/32" dev lo
 	ip -n "$ns" route add "$inner_peer" via "$gateway" src "$inner" mtu "$INNER_MTU"
 
+	xfrm_socket "$ns"
+}
+
+# xfrm_socket NS: which takes ESP in UDP
+xfrm_socket()
+{
 	# shellcheck disable=SC2016
-	nbg "$ns" perl -MSocket=:DEFAULT,IPPROTO_UDP -we '
+	nbg "$1" perl -MSocket=:DEFAULT,IPPROTO_UDP -we '
 		my ($UDP_ENCAP, $UDP_ENCAP_ESPINUDP) = (100, 2);
 		socket(my $s, PF_INET, SOCK_DGRAM, IPPROTO_UDP) or die $!;
 		setsockopt($s, IPPROTO_UDP, $UDP_ENCAP, $UDP_ENCAP_ESPINUDP) or die $!;
 		bind($s, sockaddr_in(4500, INADDR_ANY)) or die $!;
 		sleep'
 	xfrm_sockets+=($!)
-	wait_for 10 something_on_port "$ns" 4500
+	wait_for 10 something_on_port "$1" 4500
 }
 
 xfrm_up()
@@ -187,13 +193,19 @@ tun_up()
 	ip -n gateway route replace 10.0.0.1 dev tun0 src 10.0.0.2
 }
 
+# write_keys CIPHER: for espudp
+write_keys()
+{
+	(umask 077; echo "${key[$1]}" >"$T/key-$1"; echo "$auth_key" >"$T/key-auth")
+}
+
 # espudp_end NS OUTER PEER PEER-PORT INNER INNER-PEER SPI-IN SPI-OUT CIPHER
 espudp_end()
 {
 	local ns=$1 outer=$2 peer=$3 peer_port=$4 inner=$5 inner_peer=$6
 	local spi_in=$7 spi_out=$8 cipher=$9 id words
 
-	(umask 077; echo "${key[$cipher]}" >"$T/key-$cipher"; echo "$auth_key" >"$T/key-auth")
+	write_keys "$cipher"
 	read -ra words < <(cipher_words espudp "$cipher")
 	ip -n "$ns" link add tun0 mtu "$INNER_MTU" type espudp &&
 	n "$ns" espudp socket open tun0 port 4500 ipv4 &&
@@ -219,8 +231,153 @@ espudp_down()
 	wait_for 10 nothing_on_port gateway 4500
 }
 
-# contestant_up NAME CIPHER: until it carries packets both ways
+# Many peers, all behind the NAT's one address and port: the gateway's ends inside are
+# 10.128.0.1 and those behind it, one for each peer.
+MANY=10.128.0.0/16
+
+# many_lines xfrm|espudp client|gateway N CIPHER: what the end is told of N peers; the
+# commands of "ip -batch", or a file for "espudp setconf"
+many_lines()
+{
+	local outer peer port=$NAT_PORT mine=4500
+
+	case $2 in
+	client)		outer=192.168.1.2 peer=203.0.113.2 port=4500 ;;
+	gateway)	outer=203.0.113.2 peer=203.0.113.1 ;;
+	esac
+	# shellcheck disable=SC2016 # awk
+	awk -v who="$1" -v end="$2" -v n="$3" -v words="$(cipher_words "$1" "$4")" -v outer=$outer \
+		-v peer=$peer -v port=$port -v mine=$mine '
+	function state(from, to, spi, sport, dport) {
+		printf "xfrm state add src %s dst %s proto esp spi 0x%x mode tunnel reqid %d " \
+			"replay-window 1024 %s encap espinudp %d %d 0.0.0.0\n",
+			from, to, spi, i, words, sport, dport
+	}
+	function policy(dir, src, dst, from, to) {
+		printf "xfrm policy add dir %s src %s/32 dst %s/32 tmpl src %s dst %s " \
+			"proto esp mode tunnel reqid %d\n", dir, src, dst, from, to, i
+	}
+	function sa(dir, spi) {
+		printf "[SA]\nDirection = %s\nSPI = 0x%x\n%s", dir, spi, keys
+	}
+	BEGIN {
+		if (who == "espudp") {
+			split(words, w)
+			keys = "Encryption = " w[2] "\nKeyFile = " w[4] "\n"
+			if (w[5]) keys = keys "Authentication = " w[6] "\nAuthKeyFile = " w[8] "\n"
+			print "[Device]\nPort = 4500\nListen = own"
+		}
+		for (i = 1; i <= n; i++) {
+			many = sprintf("10.128.%d.%d", i / 256, i % 256)
+			up = 65536 + i; down = 131072 + i
+			near = end == "client" ? "10.0.0.1" : many
+			far = end == "client" ? many : "10.0.0.1"
+			out = end == "client" ? up : down
+			inward = end == "client" ? down : up
+			if (who == "xfrm") {
+				state(outer, peer, out, mine, port)
+				state(peer, outer, inward, port, mine)
+				policy("out", near, far, outer, peer)
+				policy("in", far, near, peer, outer)
+			} else {
+				print "[Peer]\nId = " i "\nLocal = " outer "\nRemote = " peer ":" port
+				print "Routes = none\nKeepalive = off"
+				print "Selector = local " near "/32 remote " far "/32"
+				sa("in", inward)
+				sa("out", out)
+			}
+		}
+	}'
+}
+
+# many_files CONTESTANT N CIPHER: written before the time is taken
+many_files()
+{
+	local end
+
+	write_keys "$3"
+	for end in client gateway; do
+		many_lines "$1" $end "$2" "$3" >"$T/many-$end"
+	done
+}
+
+# NAME_many END: install what many_files() wrote. NAME_many_gone END: delete it.
+xfrm_many()
+{
+	ip -n "$1" -batch "$T/many-$1"
+}
+
+xfrm_many_gone()
+{
+	ip -n "$1" xfrm policy flush && ip -n "$1" xfrm state flush
+}
+
+espudp_many()
+{
+	n "$1" espudp setconf tun0 "$T/many-$1"
+}
+
+espudp_many_gone()
+{
+	n "$1" espudp flush tun0 peers
+}
+
+many_routes()
+{
+	ip -n gateway route replace local $MANY dev lo
+}
+
+xfrm_many_up()
+{
+	to=10.128.0.1	# with one peer the only one
+	xfrm_sockets=()
+	many_files xfrm "$2" "$1"
+	many_routes
+	xfrm_socket client
+	xfrm_socket gateway
+	ip -n client addr add 10.0.0.1/32 dev lo
+	ip -n client route add $MANY via 192.168.1.1 src 10.0.0.1 mtu "$INNER_MTU"
+	ip -n gateway route add 10.0.0.1 via 203.0.113.1 mtu "$INNER_MTU"
+	xfrm_many client && xfrm_many gateway
+}
+
+xfrm_many_down()
+{
+	kill "${xfrm_sockets[@]}"
+	wait "${xfrm_sockets[@]}" 2>/dev/null
+	xfrm_many_gone client
+	xfrm_many_gone gateway
+	ip -n client route del $MANY
+	ip -n client addr del 10.0.0.1/32 dev lo
+	ip -n gateway route del 10.0.0.1
+}
+
+espudp_many_up()
+{
+	local end
+
+	to=10.128.0.1
+	many_files espudp "$2" "$1"
+	many_routes
+	for end in client gateway; do
+		ip -n $end link add tun0 mtu "$INNER_MTU" type espudp &&
+		espudp_many $end || return 1
+	done
+	tun_up
+	ip -n client route replace $MANY dev tun0 src 10.0.0.1
+}
+
+espudp_many_down()
+{
+	espudp_down
+}
+
+# contestant_up NAME CIPHER [PEERS]: until it carries packets both ways
 contestant_up()
 {
-	"$1_up" "$2" && n client ping -q -c 1 -W 5 "$to"
+	if [ -n "${3-}" ]; then
+		"$1_many_up" "$2" "$3"
+	else
+		"$1_up" "$2"
+	fi && n client ping -q -c 1 -W 5 "$to"
 }

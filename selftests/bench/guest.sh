@@ -68,11 +68,26 @@ again()
 
 measure()
 {
-	local row=$1 round=$2 contestant=$3 cipher=$4 before file
+	local row=$1 round=$2 contestant=$3 cipher=$4 before file peers
 
 	[ -e "$out/probe-$contestant-$cipher" ] || return
 	file=$row-$contestant-$cipher-$round
-	if contestant_up "$contestant" "$cipher" >"$T/up" 2>&1; then
+	peers=''
+	if [[ $row == peers* || $row == state* ]]; then
+		# with one cipher, by those that have more than one peer here
+		peers=${row//[a-z]/}
+		[ "$cipher" = gcm128 ] && declare -F "${contestant}_many" >/dev/null || return
+	fi
+	if [[ $row == state* ]]; then
+		if state "$T/result" "$contestant" "$cipher" "$peers"; then
+			cp "$T/result" "$out/$file"
+			echo "$row $contestant $cipher $round $peers 0" >>$out/index
+		else
+			fail "$file: $(tail -n 3 "$T/said" | xargs)"
+		fi
+		return
+	fi
+	if contestant_up "$contestant" "$cipher" "$peers" >"$T/up" 2>&1; then
 		before=$(drops)
 		if "row_$row" "$T/result" || again "$file" "row_$row" "$T/result"; then
 			cp "$T/result" "$out/$file"
@@ -83,7 +98,7 @@ measure()
 	else
 		fail "$file: $(tail -n 3 "$T/up" | xargs)"
 	fi
-	"${contestant}_down" >/dev/null 2>&1
+	"${contestant}${peers:+_many}_down" >/dev/null 2>&1
 }
 
 # a machine that is started again begins afresh

@@ -115,6 +115,72 @@ row_batch1372()
 	datagrams "$1" 1372 44
 }
 
+# Datagrams of 512 octets to so many peers in turn.
+around()
+{
+	local receiver
+
+	# shellcheck disable=SC2034
+	count=${DATAGRAMS:-20000}
+	nbg gateway "$T/blast" recv 0.0.0.0 5001 "$count" >"$T/received"
+	receiver=$!
+	wait_for 20 grep -q ready "$T/received" || return 1
+	n client "$T/blast" send -l 512 -n "$2" "$to" 5001 "$count" >"$1" || return 1
+	wait "$receiver" || return 1
+	grep received "$T/received" >>"$1"
+}
+
+row_peers1()
+{
+	around "$1" 1
+}
+
+row_peers100()
+{
+	around "$1" 100
+}
+
+row_peers10000()
+{
+	around "$1" 10000
+}
+
+# What memory is not used, in KB, caches aside.
+unused()
+{
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+	sleep 1
+	awk '/^(MemFree|Cached|Buffers):/ { n += $2 } END { print n }' /proc/meminfo
+}
+
+# processor COMMAND...: milliseconds that it spends, in its own code and in the kernel.
+# The clock would count waiting for the host, too.
+processor()
+{
+	local TIMEFORMAT='%3U %3S'
+
+	{ time "$@" >/dev/null 2>"$T/said"; } 2>&1 | awk '{ print ($1 + $2) * 1000 }'
+}
+
+# state FILE CONTESTANT CIPHER N: what so many peers cost at the gateway
+state()
+{
+	local before after
+
+	many_files "$2" "$4" "$3"
+	[ "$2" != espudp ] || ip -n gateway link add tun0 type espudp || return 1
+	# what is loaded or kept for the first is there
+	"$2_many" gateway && "$2_many_gone" gateway || return 1
+	sleep 2
+	before=$(unused)
+	echo "peers $4 install $(processor "$2_many" gateway)" >"$1"
+	after=$(unused)
+	echo "memory $((before - after))" >>"$1"
+	echo "delete $(processor "$2_many_gone" gateway)" >>"$1"
+	[ "$2" != espudp ] || ip -n gateway link del tun0
+}
+
 # an idle line: each waits for the answer to the one before
 row_rtt()
 {
@@ -178,17 +244,11 @@ drops()
 	done | awk '{ n += $1 } END { print n + 0 }'
 }
 
-# crypto_cost FILE: the crypto API alone, a few operations of each length for
-# each algorithm. The module measures when it is loaded, and then does not load.
+# crypto_cost FILE: the crypto API alone. The module measures when it is loaded, and does
+# not stay.
 crypto_cost()
 {
-	local mode
-
-	for mode in 211 213; do
-		dmesg -C
-		modprobe -q tcrypt mode=$mode sec=0
-		dmesg
-	done | sed -nE 's/.*testing speed of (async )?(.*) \(([^ ]*)\) (en|de)cryption/algorithm \2 \3 \4/p
-		s/.*\(([0-9]+) bit key, ([0-9]+) byte blocks\): 1 operation in ([0-9]+) cycles.*/\1 \2 \3/p' |
-	awk '$1 == "algorithm" { what = $2 " " $3 " " $4; next } { print what, $1, $2, $3 }' >>"$1"
+	dmesg -C
+	insmod "$CRYPTOCOST_KO" 2>/dev/null
+	dmesg | sed -n 's/.*cryptocost \([^:]*\)$/\1/p' >>"$1"
 }

@@ -22,15 +22,18 @@ ROWS = {"tcp1": "TCP bulk, one flow", "tcp8": "TCP bulk, eight flows",
         **{f"{how}{octets}": f"UDP, {octets} octets, {text}"
            for how, text in (("udp", "one at a time"), ("batch", "in batches"))
            for octets in (64, 512, 1372)},
-        "rtt": "round trip of 64 octets, idle"}
+        "rtt": "round trip of 64 octets, idle",
+        **{f"peers{count}": f"UDP, 512 octets, {count:,} peers in turn"
+           for count in (1, 100, 10000)},
+        "state10000": "10,000 peers with an SA pair each"}
 NAMES = {"plain": "plain", "xfrm": "xfrm ESP-in-UDP", "wireguard": "WireGuard",
          "espudp": "espudp"}
 CIPHERS = {"none": "", "gcm128": "AES-GCM-128", "chacha": "ChaCha20-Poly1305",
            "cbc256": "AES-CBC-256, SHA1-96"}
 
-# name in the crypto API and length of the key with salt
-ALGORITHMS = {"gcm128": ("rfc4106(gcm(aes))", 160),
-              "chacha": ("rfc7539esp(chacha20,poly1305)", 288)}
+# name in the crypto API
+ALGORITHMS = {"gcm128": "rfc4106(gcm(aes))", "chacha": "rfc7539esp(chacha20,poly1305)",
+              "cbc256": "authenc(hmac(sha1),cbc(aes))"}
 
 # row, cipher, other contestant, ratio that espudp must exceed, decided in mode
 FIGURES = [
@@ -74,6 +77,8 @@ def read_blast(path):
 
 def octets_of(row):
     """Of the datagrams of a row; udp64 and batch64 have 64."""
+    if row.startswith("peers"):
+        return 512
     return 64 if row == "rtt" else int(re.sub(r"\D", "", row))
 
 
@@ -95,7 +100,17 @@ def read_rtt(path):
             "ns_per_packet": said["median"]}
 
 
+def read_state(path):
+    said = {line[0]: line[1:] for line in words(path)}
+    peers = int(said["peers"][0])
+    return {"packets": peers, "lost": 0, "install_ms": float(said["peers"][2]),
+            "delete_ms": float(said["delete"][0]), "ns_per_packet": 0,
+            "bytes_per_peer": int(said["memory"][0]) * 1024 / peers}
+
+
 def read(row, path, packets, settings):
+    if row.startswith("state"):
+        return read_state(path)
     if row.startswith("tcp"):
         return read_bulk(path, packets, settings)
     return read_rtt(path) if row == "rtt" else read_datagrams(row, path)
@@ -137,16 +152,19 @@ def read_probe(path):
     return probe
 
 
-def read_crypto(folder, about):
-    """Nanoseconds for one operation, by octets."""
-    mhz = float(about.get("tsc") or 1000)
+def read_crypto(folder):
+    """Nanoseconds to encrypt and decrypt, halved, by octets."""
     crypto = {}
-    for cipher, (algorithm, bits) in ALGORITHMS.items():
-        drivers, repeats = set(), {}
-        for name, driver, direction, size, octets, cycles in words(folder / "crypto"):
-            if name == algorithm and int(size) == bits and direction == "en":
-                drivers.add(driver)
-                repeats.setdefault(int(octets), []).append(int(cycles) * 1000 / mhz)
+    for cipher, algorithm in ALGORITHMS.items():
+        drivers, repeats, encrypt = set(), {}, {}
+        for name, driver, direction, octets, ns in words(folder / "crypto"):
+            if name != algorithm:
+                continue
+            drivers.add(driver)
+            if direction == "en":
+                encrypt[octets] = int(ns)
+            else:
+                repeats.setdefault(int(octets), []).append((encrypt[octets] + int(ns)) / 2)
         if repeats:
             crypto[cipher] = {"algorithm": algorithm, "driver": " ".join(sorted(drivers)),
                               "ns": {octets: summary(ns) for octets, ns in repeats.items()}}
@@ -171,7 +189,7 @@ def read_mode(folder):
             about[line[0]] = " ".join(line[1:])
     mode = {"about": about, "offloads": offloads,
             "settings": {line[0]: " ".join(line[1:]) for line in words(folder / "settings")},
-            "crypto": read_crypto(folder, about), "results": [],
+            "crypto": read_crypto(folder), "results": [], "states": [],
             "failures": [" ".join(line) for line in words(folder / "failures")]}
 
     repeats = {}
@@ -185,6 +203,12 @@ def read_mode(folder):
         one.update(round=int(round_), drops=int(drops))
         repeats.setdefault((row, contestant, cipher), []).append(one)
     for (row, contestant, cipher), ones in repeats.items():
+        if row.startswith("state"):
+            mode["states"].append({
+                "row": row, "contestant": contestant, "cipher": cipher,
+                **{what: summary([one[what] for one in ones])
+                   for what in ("install_ms", "delete_ms", "bytes_per_peer")}})
+            continue
         mode["results"].append({
             "row": row, "contestant": contestant, "cipher": cipher,
             **({"mbit": summary([one["mbit"] for one in ones])} if "mbit" in ones[0] else {}),
@@ -258,6 +282,21 @@ def show_row(mode, row, unit):
     print()
 
 
+def show_states(mode):
+    for row in ROWS:
+        lines = [[ROWS[row], "install, ms", "spread", "delete, ms", "octets/peer"]]
+        for state in mode["states"]:
+            if state["row"] == row:
+                lines.append([NAMES[state["contestant"]], *(text for what in ("install_ms",)
+                              for text in (f"{state[what]['median']:,.0f}",
+                                           f"{state[what]['spread'] * 100:.0f} %")),
+                              f"{state['delete_ms']['median']:,.0f}",
+                              f"{state['bytes_per_peer']['median']:,.0f}"])
+        if len(lines) > 1:
+            table(lines, "<>>>>")
+            print()
+
+
 def show(name, mode):
     about, settings = mode["about"], mode["settings"]
     unit = "instr." if name == "icount" else "ns"
@@ -269,11 +308,12 @@ def show(name, mode):
         print(f"  {device}: " + ", ".join(f"{key} {value}" for key, value in features.items()))
     for cipher, cost in mode["crypto"].items():
         print(f"  crypto API alone, {CIPHERS[cipher]}, 1,420 octets: "
-              f"{cost['ns'][1420]['median']:,.0f} {unit} ({cost['driver']})")
+              f"{crypto_ns(cost, 1420):,.0f} {unit} ({cost['driver']})")
     print()
     for row in ROWS:
         if any(result["row"] == row for result in mode["results"]):
             show_row(mode, row, unit)
+    show_states(mode)
     for failure in mode["failures"]:
         print(f"  FAILED: {failure}")
 

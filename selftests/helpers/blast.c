@@ -2,13 +2,14 @@
 /* blast: UDP datagrams as fast as they go, and the time they take.
  *
  *	blast recv ADDR PORT COUNT
- *	blast send [-s SRC] [-l OCTETS] [-b BATCH] DST PORT COUNT
+ *	blast send [-s SRC] [-l OCTETS] [-b BATCH] [-n ADDRESSES] DST PORT COUNT
  *	blast echo ADDR PORT
  *	blast ask [-s SRC] [-l OCTETS] DST PORT COUNT
  *
  * recv prints "ready", and, after COUNT datagrams or a second without any, how many
  * came and the nanoseconds of the monotonic clock when the last one did. send prints
- * how many it sent and when it began; with -b so many at a time, by UDP_SEGMENT. ask
+ * how many it sent and when it began; with -b so many at a time, by UDP_SEGMENT; with -n to
+ * so many addresses in turn, DST and those behind it. ask
  * waits for the echo of each before it sends the next, and prints how many it got and
  * the median of the nanoseconds that took: an emulated clock jumps at times.
  */
@@ -113,6 +114,24 @@ static void receive(int fd, long count)
 	printf("received %ld last %llu\n", n, (unsigned long long)last);
 }
 
+static void send_around(int fd, int octets, struct sockaddr_in first,
+			int addresses, long count)
+{
+	uint32_t base = ntohl(first.sin_addr.s_addr);
+	uint64_t begin = now();
+	long n = 0;
+
+	while (n < count) {
+		first.sin_addr.s_addr = htonl(base + n % addresses);
+		if (sendto(fd, buf, octets, 0, (struct sockaddr *)&first,
+			   sizeof(first)) >= 0)
+			n++;
+		else if (errno != ENOBUFS)
+			die("sendto");
+	}
+	printf("sent %ld first %llu\n", n, (unsigned long long)begin);
+}
+
 static void send_all(int fd, int octets, int batch, long count)
 {
 	uint64_t begin = now();
@@ -189,23 +208,26 @@ static void usage(void)
 
 int main(int argc, char **argv)
 {
-	int octets = 64, batch = 1, opt, fd;
+	int octets = 64, batch = 1, addresses = 0, opt, fd;
 	const char *source = "0.0.0.0";
 	struct sockaddr_in sin;
 
 	if (argc < 2)
 		usage();
-	while ((opt = getopt(argc - 1, argv + 1, "s:l:b:")) != -1) {
+	while ((opt = getopt(argc - 1, argv + 1, "s:l:b:n:")) != -1) {
 		if (opt == 's')
 			source = optarg;
 		else if (opt == 'l')
 			octets = atoi(optarg);
 		else if (opt == 'b')
 			batch = atoi(optarg);
+		else if (opt == 'n')
+			addresses = atoi(optarg);
 		else
 			usage();
 	}
-	if (octets < 1 || batch < 1 || octets * batch > OCTETS_MAX)
+	if (octets < 1 || batch < 1 || addresses < 0 ||
+	    octets * batch > OCTETS_MAX)
 		usage();
 	opt = optind + 1;
 
@@ -218,6 +240,11 @@ int main(int argc, char **argv)
 		   (!strcmp(argv[1], "send") || !strcmp(argv[1], "ask"))) {
 		fd = bound_to(source, "0");
 		sin = address(argv[opt], argv[opt + 1]);
+		if (addresses) {
+			send_around(fd, octets, sin, addresses,
+				    atol(argv[opt + 2]));
+			return 0;
+		}
 		if (connect(fd, (struct sockaddr *)&sin, sizeof(sin)))
 			die("connect");
 		if (!strcmp(argv[1], "send"))
