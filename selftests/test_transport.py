@@ -638,7 +638,7 @@ def host_to_host():
     def answered():
         server.sendto(b"mine", (NAT[4], 1701))
         return two.receive(0.5)
-    check("until that one is gone", forge.wait_for(5 * SLOW, answered))
+    check("until that one is gone", forge.wait_for(5 * conformance.SLOW, answered))
     server.close()
     two.delete()
 

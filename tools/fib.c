@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fib.h"
@@ -160,16 +161,21 @@ int fib_dump(struct nl *rt, uint32_t ifindex, struct list *routes)
 {
 	int err = dump_family(rt, AF_INET, ifindex, routes);
 
-	return err ? err : dump_family(rt, AF_INET6, ifindex, routes);
+	if (!err)
+		err = dump_family(rt, AF_INET6, ifindex, routes);
+	if (routes->n)
+		qsort(routes->v, routes->n, sizeof(struct fib_route),
+		      prefix_cmp);
+	return err;
 }
 
 const struct fib_route *fib_find(const struct list *routes,
 				 const struct prefix *p)
 {
-	for_each(struct fib_route, r, routes)
-		if (prefix_equal(&r->prefix, p))
-			return r;
-	return NULL;
+	if (!routes->n)
+		return NULL;
+	return bsearch(p, routes->v, routes->n, sizeof(struct fib_route),
+		       prefix_cmp);
 }
 
 static void on_source(const struct nlmsghdr *nlh, void *arg)

@@ -30,10 +30,11 @@ int fib_add(struct nl *rt, const struct prefix *p, uint32_t ifindex,
 	    const struct addr *src);
 /* Removes such a route; its absence is no error. */
 int fib_del(struct nl *rt, const struct prefix *p, uint32_t ifindex);
-/* Appends the routes to a device, or all guards, of the main table. Returns a
- * positive errno.
+/* Adds the routes to a device, or all guards, of the main table, in order of
+ * their prefixes. Returns a positive errno.
  */
 int fib_dump(struct nl *rt, uint32_t ifindex, struct list *routes);
+/* In such a list. */
 const struct fib_route *fib_find(const struct list *routes,
 				 const struct prefix *p);
 /* The source that datagrams to @to have which are marked and bound so. Returns a

@@ -74,12 +74,55 @@ bool prefix_equal(const struct prefix *a, const struct prefix *b)
 	return a->len == b->len && addr_equal(&a->addr, &b->addr);
 }
 
+int prefix_cmp(const void *a, const void *b)
+{
+	const struct prefix *x = a, *y = b;
+	int order = x->addr.family - y->addr.family;
+
+	if (!order)
+		order = addr_cmp(&x->addr, &y->addr);
+	return order ? order : x->len - y->len;
+}
+
+/* Where it is, or would be. */
+static size_t place(const struct list *prefixes, const struct prefix *p)
+{
+	const struct prefix *v = prefixes->v;
+	size_t low = 0, high = prefixes->n;
+
+	/* Most lists come in order. */
+	if (high && prefix_cmp(&v[high - 1], p) < 0)
+		return high;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (prefix_cmp(&v[middle], p) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+bool prefix_has(const struct list *prefixes, const struct prefix *p)
+{
+	size_t at = place(prefixes, p);
+
+	return at < prefixes->n &&
+	       prefix_equal(&LIST(struct prefix, prefixes)[at], p);
+}
+
 void prefix_add(struct list *prefixes, const struct prefix *p)
 {
-	for_each(struct prefix, q, prefixes)
-		if (prefix_equal(p, q))
-			return;
-	*(struct prefix *)list_add(prefixes, sizeof(*p)) = *p;
+	size_t at = place(prefixes, p);
+	struct prefix *v;
+
+	if (prefix_has(prefixes, p))
+		return;
+	list_add(prefixes, sizeof(*p));
+	v = prefixes->v;
+	memmove(v + at + 1, v + at, (prefixes->n - 1 - at) * sizeof(*v));
+	v[at] = *p;
 }
 
 const char *format_prefix(const struct prefix *p)

@@ -16,12 +16,15 @@ int prefix_of_range(const struct addr *from, const struct addr *to);
 /* First and last address of a prefix. */
 void prefix_range(const struct addr *addr, uint8_t len, struct addr *from,
 		  struct addr *to);
-/* Appends the fewest prefixes that make up a range to a list of them. */
+/* Adds the fewest prefixes that make up a range to a list of them. */
 void prefixes_of_range(const struct addr *from, const struct addr *to,
 		       struct list *prefixes);
 bool prefix_equal(const struct prefix *a, const struct prefix *b);
-/* Adds if absent. */
+/* Of any two, for qsort() and bsearch() of what begins with one. */
+int prefix_cmp(const void *a, const void *b);
+/* Lists of prefixes have an order, and each once. */
 void prefix_add(struct list *prefixes, const struct prefix *p);
+bool prefix_has(const struct list *prefixes, const struct prefix *p);
 const char *format_prefix(const struct prefix *p);
 
 #endif

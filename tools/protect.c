@@ -156,51 +156,85 @@ void protect_undo(struct protect *p)
 	p->added.n = 0;
 }
 
-static bool covers(const struct selector *s, const struct addr *from,
-		   const struct addr *to)
+/* Remote ends of selectors, by their first address; @to is the last address of this
+ * one and those before it.
+ */
+struct range {
+	struct addr from, to;
+};
+
+static int range_cmp(const void *a, const void *b)
 {
-	return s->remote_from.family == from->family &&
-	       addr_cmp(&s->remote_from, from) <= 0 &&
-	       addr_cmp(to, &s->remote_to) <= 0;
+	const struct range *x = a, *y = b;
+	int order = x->from.family - y->from.family;
+
+	return order ? order : addr_cmp(&x->from, &y->from);
+}
+
+static struct list selected(const struct list *peers)
+{
+	struct list ranges = { 0 };
+
+	for_each(struct peer, peer, peers) {
+		if (peer->mode == ESPUDP_MODE_TRANSPORT)
+			continue;
+		for_each(struct selector, s, &peer->selector) {
+			struct range *r = list_add(&ranges, sizeof(*r));
+
+			*r = (struct range){ s->remote_from, s->remote_to };
+		}
+	}
+	if (ranges.n)
+		qsort(ranges.v, ranges.n, sizeof(struct range), range_cmp);
+	for_each(struct range, r, &ranges)
+		if (r > LIST(struct range, &ranges) &&
+		    r[-1].from.family == r->from.family &&
+		    addr_cmp(&r[-1].to, &r->to) > 0)
+			r->to = r[-1].to;
+	return ranges;
+}
+
+/* Whether one of the selectors has all of a prefix. */
+static bool covered(const struct list *ranges, const struct prefix *x)
+{
+	const struct range *v = ranges->v;
+	size_t low = 0, high = ranges->n;
+	struct range all;
+
+	prefix_range(&x->addr, x->len, &all.from, &all.to);
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (range_cmp(&v[middle], &all) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low && v[low - 1].from.family == all.from.family &&
+	       addr_cmp(&all.to, &v[low - 1].to) <= 0;
 }
 
 /* A route to the device is needed as long as a peer has all of it: without it
  * the guard that stays would hide a wider route of that peer. A guard is needed
  * only as long as a peer would have made it.
  */
-static bool needed(const struct prefix *x, const struct list *peers, bool guard)
-{
-	struct addr from, to;
-	bool found = false;
-
-	prefix_range(&x->addr, x->len, &from, &to);
-	for_each(struct peer, peer, peers) {
-		struct list own = { 0 };
-
-		if (peer->mode == ESPUDP_MODE_TRANSPORT)
-			continue;
-		for_each(struct selector, s, &peer->selector)
-			found |= !guard && covers(s, &from, &to);
-		if (guard)
-			protect_prefixes(peer, &own);
-		for_each(struct prefix, y, &own)
-			found |= prefix_equal(x, y);
-		free(own.v);
-	}
-	return found;
-}
-
 int protect_release(struct protect *p, const struct list *prefixes,
 		    const struct list *peers, bool guards)
 {
-	struct list rest = { 0 };
+	struct list rest = { 0 }, own = { 0 };
+	struct list ranges = selected(peers);
 	int ret;
 
+	if (guards)
+		for_each(struct peer, peer, peers)
+			protect_prefixes(peer, &own);
 	for_each(struct prefix, x, prefixes)
-		if (!needed(x, peers, guards))
+		if (guards ? !prefix_has(&own, x) : !covered(&ranges, x))
 			prefix_add(&rest, x);
 	ret = protect_remove(p, &rest, guards ? PROTECT_GUARD : PROTECT_DEVICE);
 	free(rest.v);
+	free(own.v);
+	free(ranges.v);
 	return ret;
 }
 

@@ -47,7 +47,7 @@ int protect_remove(struct protect *p, const struct list *prefixes,
 /* Says so once if routes could not be made because the device is down. */
 void protect_end(struct protect *p, bool quiet);
 
-/* Appends the prefixes that the remote ends of a peer's selectors are made of;
+/* Adds the prefixes that the remote ends of a peer's selectors are made of;
  * none in transport mode, where they are the outer addresses.
  */
 void protect_prefixes(const struct peer *peer, struct list *prefixes);

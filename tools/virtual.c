@@ -141,21 +141,23 @@ int virtual_add(struct protect *p, const struct dev *dev,
 int virtual_release(struct protect *p, const struct list *before,
 		    const struct list *now)
 {
-	struct list hosts = { 0 };
+	struct list hosts = { 0 }, needed = { 0 };
 	struct prefix host;
 	int ret;
 
-	for_each(struct peer, peer, before) {
-		bool needed = !peer->virtual.family;
-
-		for_each(struct peer, q, now)
-			needed |= addr_equal(&q->virtual, &peer->virtual);
+	for_each(struct peer, peer, now) {
 		host = virtual_host(&peer->virtual);
-		if (!needed)
+		if (peer->virtual.family)
+			prefix_add(&needed, &host);
+	}
+	for_each(struct peer, peer, before) {
+		host = virtual_host(&peer->virtual);
+		if (peer->virtual.family && !prefix_has(&needed, &host))
 			prefix_add(&hosts, &host);
 	}
 	ret = protect_remove(p, &hosts, PROTECT_DEVICE);
 	free(hosts.v);
+	free(needed.v);
 	return ret;
 }
 

@@ -26,6 +26,31 @@ static const char *split(const char *range)
 	return text;
 }
 
+/* Whatever they are added in. */
+static void test_order(void)
+{
+	static const char *const texts[] = { "10.0.0.0/8",  "fd00::/16",
+					     "10.0.0.0/24", "9.0.0.0/8",
+					     "10.0.0.0/8",  "fc00::/16" };
+	struct list l = { 0 };
+	struct prefix p;
+	struct addr to;
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		check(!parse_range("r", texts[i], &p.addr, &to));
+		p.len = prefix_of_range(&p.addr, &to);
+		prefix_add(&l, &p);
+		check(prefix_has(&l, &p));
+		p.len++;
+		check(!prefix_has(&l, &p));
+	}
+	check(l.n == 5);
+	for (size_t i = 1; i < l.n; i++)
+		check(prefix_cmp(&LIST(struct prefix, &l)[i - 1],
+				 &LIST(struct prefix, &l)[i]) < 0);
+	free(l.v);
+}
+
 void test_prefix(void)
 {
 	struct list l = { 0 };
@@ -50,4 +75,5 @@ void test_prefix(void)
 	prefixes_of_range(&from, &to, &l);
 	check(l.n == 254);
 	free(l.v);
+	test_order();
 }
