@@ -16,7 +16,8 @@
 #   CIPHERS="gcm128 chacha cbc256"
 #   DATAGRAMS=20000      of each row of UDP
 #   BYTES=20M            of a bulk transfer (8M with two processors)
-#   OFFLOADS=default     or gro, see contestants.sh
+#   OFFLOADS=default     or gro or nic, see contestants.sh
+#   PARAMETERS="gro=0"   for the module
 #   BENCH_OUT=FILE       the JSON (build/bench.json)
 #   BENCH_RAW=DIR        what the programs said (build/bench)
 #   ESPUDP_KO=FILE       a module to take instead of building one
@@ -41,6 +42,7 @@ setting CONTESTANTS "${CONTESTANTS:-plain xfrm wireguard espudp}"
 setting CIPHERS "${CIPHERS:-gcm128 chacha cbc256}"
 setting OFFLOADS "${OFFLOADS:-default}"
 setting DATAGRAMS "${DATAGRAMS:-20000}"
+setting PARAMETERS "${PARAMETERS:-}"
 setting INNER_MTU "${INNER_MTU:-1420}"
 
 kernel=$("$here/../vm/kernel" --cached "$KERNEL")

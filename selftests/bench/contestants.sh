@@ -49,6 +49,7 @@ cipher_words()
 # Whether the outer devices segment and merge:
 #   default  as veth comes: TCP and UDP super-packets cross it whole, no GRO
 #   gro      GRO at the receiving ends, and so no TSO at the sending ends
+#   nic      likewise, and no segmentation of UDP: each datagram is one on the wire
 bench_site()
 {
 	local end
@@ -66,10 +67,13 @@ bench_site()
 	EOT
 	case ${OFFLOADS:-default} in
 	default) ;;
-	gro)
+	gro | nic)
 		for end in "client c0" "nat n0" "nat n1" "gateway g0"; do
 			# shellcheck disable=SC2086
 			n ${end% *} ethtool -K ${end#* } gro on tso off >/dev/null
+			# shellcheck disable=SC2086
+			[ "$OFFLOADS" = gro ] ||
+				n ${end% *} ethtool -K ${end#* } tx-udp-segmentation off >/dev/null
 		done ;;
 	*)	echo "no such offload setting: $OFFLOADS"; exit 1 ;;
 	esac
