@@ -454,6 +454,10 @@ bad_files()
 	EOT
 }
 check "a bad file is refused with its line, and nothing changes" bad_files
+id=$(espudp show --json | jq '.[0].peer[] | select(.name == "alice").id')
+sed "s/^Name = bob/Id = $id/" "$T/good" >"$T/bad"
+check "so is one in which two peers are one that is installed" \
+	unchanged refused 1 'bad:[0-9]+: .*which line 5 is, too' espudp setconf espudp0 "$T/bad"
 
 # Everything differs, and the last peer is refused by the module.
 sed 's/4600/4700/; s/FwMark = 7/FwMark = 8\nTTL = 3/; s/0x2000/0x2001/; s/5000/6000/

@@ -197,6 +197,21 @@ static int check_listen(const struct apply *a)
 	return OK;
 }
 
+/* A peer is what one [Peer] says: else an SA of another would be deleted. */
+static int claim(struct apply *a, const struct plan *p)
+{
+	size_t *plan = &a->plan_of[p->old - LIST(struct peer, &a->peers)];
+
+	if (*plan)
+		return error(
+			"this is the installed peer %s, which line %u "
+			"is, too",
+			format_peer(p->old->name, p->old->id),
+			LIST(struct plan, &a->plans)[*plan - 1].conf->line);
+	*plan = a->plans.n;
+	return OK;
+}
+
 int plan_make(struct apply *a)
 {
 	struct by_name names = sort_names(&a->peers);
@@ -216,9 +231,8 @@ int plan_make(struct apply *a)
 		p->conf = c;
 		ret = find_old(a, &names, &c->peer, &p->old);
 		p->id = p->old ? p->old->id : 0;
-		if (p->old)
-			a->plan_of[p->old - LIST(struct peer, &a->peers)] =
-				a->plans.n;
+		if (!ret && p->old)
+			ret = claim(a, p);
 		if (!ret)
 			ret = check_virtual(a, p);
 		for_each(struct conf_sa, s, &c->sas)
