@@ -104,12 +104,16 @@ static size_t place(const struct list *prefixes, const struct prefix *p)
 	return low;
 }
 
-bool prefix_has(const struct list *prefixes, const struct prefix *p)
+static bool is_at(const struct list *prefixes, size_t at,
+		  const struct prefix *p)
 {
-	size_t at = place(prefixes, p);
-
 	return at < prefixes->n &&
 	       prefix_equal(&LIST(struct prefix, prefixes)[at], p);
+}
+
+bool prefix_has(const struct list *prefixes, const struct prefix *p)
+{
+	return is_at(prefixes, place(prefixes, p), p);
 }
 
 void prefix_add(struct list *prefixes, const struct prefix *p)
@@ -117,7 +121,7 @@ void prefix_add(struct list *prefixes, const struct prefix *p)
 	size_t at = place(prefixes, p);
 	struct prefix *v;
 
-	if (prefix_has(prefixes, p))
+	if (is_at(prefixes, at, p))
 		return;
 	list_add(prefixes, sizeof(*p));
 	v = prefixes->v;
