@@ -333,7 +333,7 @@ many_routes()
 
 xfrm_many_up()
 {
-	to=10.128.0.1	# with one peer the only one
+	to=10.128.0.1
 	xfrm_sockets=()
 	many_files xfrm "$2" "$1"
 	many_routes

@@ -163,7 +163,8 @@ processor()
 	{ time "$@" >/dev/null 2>"$T/said"; } 2>&1 | awk '{ print ($1 + $2) * 1000 }'
 }
 
-# state FILE CONTESTANT CIPHER N: what so many peers cost at the gateway
+# state FILE CONTESTANT CIPHER N: what so many peers cost at the gateway, where the caller
+# deletes the device
 state()
 {
 	local before after
@@ -178,7 +179,6 @@ state()
 	after=$(unused)
 	echo "memory $((before - after))" >>"$1"
 	echo "delete $(processor "$2_many_gone" gateway)" >>"$1"
-	[ "$2" != espudp ] || ip -n gateway link del tun0
 }
 
 # an idle line: each waits for the answer to the one before
