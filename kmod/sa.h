@@ -26,7 +26,7 @@ struct espudp_lifetime {
  * @seq: outbound, last sequence number given out; 64 bits also without ESN
  * @iv_mask: outbound, combined with the sequence number into counter IVs
  * @oa: addresses that the peer's checksums are over, transport mode
- * @seen_local: inbound, where its last authentic packet was sent to
+ * @seen_local: inbound, where its last authentic packet was sent to, of @seen_family
  * @packets: counted towards lifetimes (inbound; outbound it follows from @seq)
  * @bytes: inner octets, added once a batch
  * @ready: jiffies when @life.standby is over, which then is 0
