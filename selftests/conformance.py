@@ -14,6 +14,7 @@ import hmac
 import ipaddress
 import json
 import os
+import re
 import socket
 import struct
 import time
@@ -188,6 +189,17 @@ class Site:
                 return peer
         return None
 
+    def adopt(self, marker):
+        """A socket on port 4500 for the device to receive on; its owner is this process."""
+        with netns("b"):
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("", 4500))
+            sock.setblocking(False)
+            self.tool("socket", "adopt", "espudp0", "fd", sock.fileno(), "marker", marker,
+                      pass_fds=[sock.fileno()])
+        return sock
+
     # inbound
 
     def mark(self):
@@ -263,6 +275,25 @@ class Site:
                      f"sent {[packet.hex() for packet in got]}",
                      f"expected {[packet.hex() for packet in want]}",
                      f"counted {counts}, expected {counted or {}}")
+
+
+spis = iter(range(0x1000, 0x2000))
+
+
+def sa(*words, spi=None, **kwargs):
+    """An inbound SA of peer 1, made by netlink."""
+    esp = Esp(spi or next(spis), *words, **kwargs)
+    error, message = forge.sa_new("b", "espudp0", 1, "in", esp)
+    if error:
+        raise forge.Failed(f"sa-new: {error} {message}")
+    return esp
+
+
+def deliveries(family=4):
+    """What UDP has given to sockets, a super-packet being one."""
+    if family == 6:
+        return int(re.search(r"Udp6InDatagrams\s+(\d+)", n("b", "cat", "/proc/net/snmp6"))[1])
+    return int(re.search(r"^Udp: (\d+)", n("b", "cat", "/proc/net/snmp"), re.M)[1])
 
 
 def ports(data, src=IN_A[4], dst=IN_B[4], sport=1111, dport=2222):

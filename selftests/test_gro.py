@@ -14,7 +14,6 @@ sent at once is received at once.
 
 import os
 import random
-import re
 import socket
 import struct
 import sys
@@ -24,7 +23,8 @@ from pathlib import Path
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 import forge
-from conformance import (A, B, IN_A, IN_B, SLOW, Site, Tap, both, ports, raw_sender, version)
+from conformance import (A, B, IN_A, IN_B, SLOW, Site, Tap, both, deliveries, ports, raw_sender, sa,
+                         version)
 from forge import UDP_GRO, Esp, check, diag, equal, n, netns, read_all, run
 
 seed = int(os.environ.get("SEED", 0)) or random.SystemRandom().getrandbits(32)
@@ -32,7 +32,6 @@ rng = random.Random(seed)
 C = {4: "203.0.113.9", 6: "2001:db8:9::9"}
 MARKER = bytes(4)
 DF = 0x4000
-spis = iter(range(0x1000, 0x2000))
 
 site = Site()
 site.peer_add(1, *both(4), "selector", *both(6), keepalive="off")
@@ -42,14 +41,10 @@ n("a", "ethtool", "-K", "a0", "tso", "off", "tx", "off")
 n("b", "ethtool", "-K", "b0", "gro", "on")
 Path("/proc/sys/kernel/sched_rt_runtime_us").write_text("-1")
 n("b", "sh", "-c", "echo 1 >/sys/class/net/b0/threaded")
-
-
-def sa(*words, spi=None, **kwargs):
-    esp = Esp(spi or next(spis), *words, **kwargs)
-    error, message = forge.sa_new("b", "espudp0", 1, "in", esp)
-    if error:
-        raise forge.Failed(f"sa-new: {error} {message}")
-    return esp
+# what waits for a neighbour to be found is overtaken by what does not
+mac = n("b", "cat", "/sys/class/net/b0/address").strip()
+for address in B.values():
+    run("ip", "-n", "a", "neigh", "replace", address, "lladdr", mac, "dev", "a0")
 
 
 def known(esp, family=4):
@@ -77,13 +72,6 @@ def throw(packets, sock=raw):
     for packet in packets:
         forge.send(sock, packet)
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-
-
-def deliveries(family=4):
-    """What UDP has given to sockets, a super-packet being one."""
-    if family == 6:
-        return int(re.search(r"Udp6InDatagrams\s+(\d+)", n("b", "cat", "/proc/net/snmp6"))[1])
-    return int(re.search(r"^Udp: (\d+)", n("b", "cat", "/proc/net/snmp"), re.M)[1])
 
 
 def point(what, packets, delivered, wholes, counted=None, family=4, odd=None):
@@ -200,22 +188,11 @@ def ce():
     site.receive()
 
 
-def adopt(marker):
-    with netns("b"):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("", 4500))
-        sock.setblocking(False)
-        site.tool("socket", "adopt", "espudp0", "fd", sock.fileno(), "marker", marker,
-                  pass_fds=[sock.fileno()])
-    return sock
-
-
 def ike():
     esp = known(sa("aes-gcm"))
     site.tool("socket", "close", "espudp0")
     for marker, owner_gro in ("keep", 0), ("strip", 1), ("strip", None):
-        owner = adopt(marker)
+        owner = site.adopt(marker)
         if owner_gro is not None:
             owner.setsockopt(socket.IPPROTO_UDP, UDP_GRO, owner_gro)
         what = f"marker {marker}, UDP_GRO {owner_gro}"     # 0 forbids super-packets
@@ -245,22 +222,29 @@ def ike():
 
 
 def hurry(what, esp, owner):
-    """While GRO may hold packets for long, IKE and keepalives pass at once."""
+    """While GRO may hold packets for long, IKE and keepalives pass at once. It does not
+    hold what came before the clock ticked: another try then.
+    """
     knob = "/sys/class/net/b0/gro_flush_timeout"
     wait = 2 * SLOW
     n("b", "sh", "-c", f"echo {int(wait * 1e9)} >{knob}")
-    site.tap.packets()
-    inner = some(1)
-    before = time.monotonic()
-    throw([outer(esp.seal(inner[0])), outer(MARKER + b"now"), outer(b"\xff")])
-    letter = read_all(owner, wait / 2, 1)
-    quick = time.monotonic() - before
-    alive = forge.wait_for(wait / 2 - quick, lambda: site.counted().get("rx-keepalive"))
-    early = site.tap.packets()
-    late = site.tap.packets(wait, lambda now: now)
+    passed = True
+    for _ in range(10):
+        site.tap.packets()
+        inner = some(1)
+        before = time.monotonic()
+        throw([outer(esp.seal(inner[0])), outer(MARKER + b"now"), outer(b"\xff")])
+        letter = read_all(owner, wait / 2, 1)
+        quick = time.monotonic() - before
+        alive = forge.wait_for(wait / 2 - quick, lambda: site.counted().get("rx-keepalive"))
+        passed &= len(letter) == 1 and bool(alive)
+        early = site.tap.packets()
+        if not early or not passed:
+            break
+    late = early or site.tap.packets(wait, lambda now: now)
     n("b", "sh", "-c", f"echo 0 >{knob}")
     check(f"{what}: where GRO holds ESP for {wait} s, IKE passes in {quick:.2f} s, a keepalive too",
-          len(letter) == 1 and alive and not early and late == inner, letter, alive, early, late)
+          passed and not early and late == inner, letter, alive, early, late)
 
 
 def forwarded():

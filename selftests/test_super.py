@@ -22,9 +22,9 @@ from pathlib import Path
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 import forge
-from conformance import (A, B, ETH_P_ALL, IN_A, IN_B, NEXT_HEADER, SLOW, Site, Tap, both, ports,
-                         version)
-from forge import UDP_GRO, UDP_SEGMENT, Esp, check, diag, equal, n, netns, read_all, run
+from conformance import (A, B, ETH_P_ALL, IN_A, IN_B, NEXT_HEADER, SLOW, Site, Tap, both, deliveries,
+                         ports, sa, version)
+from forge import UDP_GRO, UDP_SEGMENT, Esp, check, diag, equal, n, read_all, run
 
 seed = int(os.environ.get("SEED", 0)) or random.SystemRandom().getrandbits(32)
 rng = random.Random(seed)
@@ -38,27 +38,11 @@ site = Site()
 site.wire.sock.close()      # what a packet socket has a clone of is cut up first
 site.peer_add(1, *both(4), "selector", *both(6), keepalive="off")
 burst = {family: forge.sender("a", B[family], src=A[family], sport=4500) for family in (4, 6)}
-spis = iter(range(0x1000, 0x2000))
-
-
-def sa(*words, spi=None, **kwargs):
-    esp = Esp(spi or next(spis), *words, **kwargs)
-    error, message = forge.sa_new("b", "espudp0", 1, "in", esp)
-    if error:
-        raise forge.Failed(f"sa-new: {error} {message}")
-    return esp
 
 
 def cut_as(sock, size):
     sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, size)
     return sock
-
-
-def deliveries(family=4):
-    """What UDP has given to sockets, a super-packet being one."""
-    if family == 6:
-        return int(re.search(r"Udp6InDatagrams\s+(\d+)", n("b", "cat", "/proc/net/snmp6"))[1])
-    return int(re.search(r"^Udp: (\d+)", n("b", "cat", "/proc/net/snmp"), re.M)[1])
 
 
 def point(what, datagrams, delivered, counted=None, family=4):
@@ -156,17 +140,6 @@ def strangers():
     equal("each is counted when they have for too long", lost, {"rx-spi-larval": 20})
 
 
-def adopt(marker):
-    with netns("b"):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("", 4500))
-        sock.setblocking(False)
-        run("espudp", "socket", "adopt", "espudp0", "fd", sock.fileno(), "marker", marker,
-            pass_fds=[sock.fileno()])
-    return sock
-
-
 def ike():
     esp = sa("aes-gcm")
     inner = some()
@@ -177,7 +150,7 @@ def ike():
           {"rx-ike-unowned": 1})
     site.tool("socket", "close", "espudp0")
     for marker, gro in ("strip", 0), ("keep", 1):
-        owner = adopt(marker)
+        owner = site.adopt(marker)
         owner.setsockopt(socket.IPPROTO_UDP, UDP_GRO, gro)
         what = f"marker {marker}, UDP_GRO {gro}"
         for at in (9,), (0,), (19,), (3, 4, 5, 12):
