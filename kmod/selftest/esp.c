@@ -225,21 +225,26 @@ static bool test_vector(const struct vector *v)
 		.esn = v->esn,
 	};
 	struct netlink_ext_ack extack = {};
-	struct espudp_aead aead = {};
+	struct espudp_aead *aead;
 	bool good;
 	u8 *buf;
 	int err;
 
 	buf = kmalloc_array(3, v->packet.len, GFP_KERNEL);
-	if (!buf)
-		return check(false, "%s: no memory", v->name);
-	err = espudp_aead_init(&aead, &params, &extack);
+	aead = kzalloc(sizeof(*aead), GFP_KERNEL);
+	if (!buf || !aead) {
+		good = check(false, "%s: no memory", v->name);
+		goto free;
+	}
+	err = espudp_aead_init(aead, &params, &extack);
 	good = check(!err, "%s: set up: %d, %s", v->name, err, extack._msg);
 	if (good) {
-		good = test_crypt(v, &aead, buf, buf + v->packet.len, buf + 2 * v->packet.len);
-		good &= test_lengths(&aead, v->name);
-		espudp_aead_free(&aead);
+		good = test_crypt(v, aead, buf, buf + v->packet.len, buf + 2 * v->packet.len);
+		good &= test_lengths(aead, v->name);
+		espudp_aead_free(aead);
 	}
+free:
+	kfree(aead);
 	kfree(buf);
 	return good;
 }
