@@ -101,14 +101,26 @@ static bool append(struct sk_buff *p, struct sk_buff *skb, unsigned int off)
 	return true;
 }
 
+/* May a datagram of @len octets be put together with others? */
+static bool may_merge(struct sock *sk, const struct espudp_sock *es,
+		      const struct sk_buff *skb, const union outer *o, unsigned int len)
+{
+	bool v6 = NAPI_GRO_CB(skb)->is_ipv6;
+
+	return es && READ_ONCE(gro) && espudp_udp_accepts_super(sk) && espudp_sock_alive(es) &&
+	       !NAPI_GRO_CB(skb)->flush && len >= ESPUDP_SHORTEST && (!v6 || o->v6.udp.check) &&
+	       ntohs(v6 ? o->v6.udp.len : o->v4.udp.len) == sizeof(struct udphdr) + len;
+}
+
 /* A datagram for a socket of ours, its data at the ESP header, checksum verified; UDP has
- * compared ports. Returns what is to be delivered now.
+ * compared ports. Returns what is to be delivered now: what came before this one, of the
+ * same SA, if this one cannot be put behind it.
  */
 static struct sk_buff *gro_receive(struct sock *sk, struct list_head *head, struct sk_buff *skb)
 {
 	const struct espudp_sock *es = rcu_dereference_sk_user_data(sk);
 	unsigned int off = skb_gro_offset(skb), len = skb_gro_len(skb);
-	bool v6 = NAPI_GRO_CB(skb)->is_ipv6;
+	bool v6 = NAPI_GRO_CB(skb)->is_ipv6, may;
 	const union outer *o, *first;
 	union outer buf, first_buf;
 	__be32 _spi, *spi, _p_spi, *p_spi;
@@ -116,11 +128,9 @@ static struct sk_buff *gro_receive(struct sock *sk, struct list_head *head, stru
 
 	o = read_outer(skb, off, v6, &buf);
 	spi = skb_header_pointer(skb, off, sizeof(_spi), &_spi);
-	if (!es || !READ_ONCE(gro) || !espudp_udp_accepts_super(sk) || NAPI_GRO_CB(skb)->flush)
+	if (!o || !spi || !*spi)
 		goto alone;
-	if (len < ESPUDP_SHORTEST || !o || !spi ||
-	    ntohs(v6 ? o->v6.udp.len : o->v4.udp.len) != sizeof(struct udphdr) + len)
-		goto alone;
+	may = may_merge(sk, es, skb, o, len);
 
 	list_for_each_entry(p, head, list) {
 		if (!NAPI_GRO_CB(p)->same_flow)
@@ -129,6 +139,11 @@ static struct sk_buff *gro_receive(struct sock *sk, struct list_head *head, stru
 		if (!p_spi || *p_spi != *spi) {
 			NAPI_GRO_CB(p)->same_flow = 0;
 			continue;
+		}
+		/* UDP itself may have kept it, before the socket was adopted. */
+		if (!may || !NAPI_GRO_CB(p)->encap_mark) {
+			NAPI_GRO_CB(skb)->flush = 1;
+			return p;
 		}
 		first = read_outer(p, off, v6, &first_buf);
 		if (!first || !same_outer(first, o, v6, NAPI_GRO_CB(p)->count) ||
@@ -140,7 +155,7 @@ static struct sk_buff *gro_receive(struct sock *sk, struct list_head *head, stru
 			return p;
 		return NULL;
 	}
-	if (ours(es, *spi, o, v6))
+	if (may && ours(es, *spi, o, v6))
 		return NULL;
 alone:
 	NAPI_GRO_CB(skb)->flush = 1;
@@ -151,13 +166,10 @@ alone:
 static int gro_complete(struct sock *sk, struct sk_buff *skb, int nhoff)
 {
 	struct udphdr *uh = (struct udphdr *)(skb->data + nhoff) - 1;
-	const struct ipv6hdr *ip6 = (struct ipv6hdr *)uh - 1;
 	const struct iphdr *ip = (struct iphdr *)uh - 1;
 
-	/* A checksum is needed if it is cut up again after all. */
-	if (!uh->check && NAPI_GRO_CB(skb)->is_ipv6)
-		uh->check = ~udp_v6_check(ntohs(uh->len), &ip6->saddr, &ip6->daddr, 0);
-	else if (!uh->check)
+	/* A checksum is needed if it is cut up again after all. IPv6's never is zero. */
+	if (!uh->check)
 		uh->check = ~udp_v4_check(ntohs(uh->len), ip->saddr, ip->daddr, 0);
 	skb->encapsulation = 0;
 	skb->ip_summed = CHECKSUM_PARTIAL;
@@ -193,11 +205,21 @@ static unsigned int mark(void *priv, struct sk_buff *skb, const struct nf_hook_s
 
 	if (likely(!skb_is_gso(skb)) || !espudp_gro_is(skb, SKB_GSO_UDP_L4) ||
 	    proto != IPPROTO_UDP || skb_cloned(skb) || skb_headlen(skb) < off ||
-	    udp_hdr(skb)->dest != htons(es->port))
+	    !espudp_sock_alive(es) || udp_hdr(skb)->dest != htons(es->port))
 		return NF_ACCEPT;
 	if (all_esp(skb, off))
 		skb_shinfo(skb)->gso_type |= SKB_GSO_UDP_TUNNEL_CSUM;
 	return NF_ACCEPT;
+}
+
+/* An owner's socket is given back by stopping all processors (espudp_gro_detach()), which
+ * is not for everybody who has a namespace of his own. Softirqs are not interrupted for
+ * it, but with PREEMPT_RT.
+ */
+static bool wants_gro(const struct espudp_sock *es)
+{
+	return !es->adopted || (!IS_ENABLED(CONFIG_PREEMPT_RT) &&
+				sock_net(es->sk)->user_ns == &init_user_ns);
 }
 
 /**
@@ -214,7 +236,7 @@ void espudp_gro_attach(struct espudp_sock *es)
 	int i;
 
 	espudp_udp_accept_super(es->sk, true);
-	if (!IS_ENABLED(CONFIG_PREEMPT_RT) || !es->adopted) {
+	if (wants_gro(es)) {
 		WRITE_ONCE(udp_sk(es->sk)->gro_complete, gro_complete);
 		WRITE_ONCE(udp_sk(es->sk)->gro_receive, gro_receive);
 	}
@@ -258,9 +280,11 @@ void espudp_gro_detach(struct espudp_sock *es)
 		if (es->hooks[i].hook)
 			nf_unregister_net_hook(sock_net(es->sk), &es->hooks[i]);
 	espudp_udp_accept_super(es->sk, false);
-	/* UDP reads each pointer twice, so on a socket that stays no processor may be in
-	 * between. Softirqs are not interrupted for it, but with PREEMPT_RT.
+	/* UDP reads each pointer twice: as long as the socket can be found, no processor may
+	 * be in between.
 	 */
-	if (es->adopted && udp_sk(es->sk)->gro_receive == gro_receive)
+	if (es->adopted && !sk_unhashed(es->sk) &&
+	    (udp_sk(es->sk)->gro_receive == gro_receive ||
+	     udp_sk(es->sk)->gro_complete == gro_complete))
 		stop_machine(clear_gro, es->sk, NULL);
 }

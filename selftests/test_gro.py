@@ -25,7 +25,7 @@ sys.path.insert(0, __file__.rpartition("/")[0])
 import forge
 from conformance import (A, B, IN_A, IN_B, SLOW, Site, Tap, both, deliveries, ports, raw_sender, sa,
                          version)
-from forge import UDP_GRO, Esp, check, diag, equal, n, netns, read_all, run
+from forge import UDP_GRO, UDP_SEGMENT, Esp, check, diag, equal, n, netns, read_all, run
 
 seed = int(os.environ.get("SEED", 0)) or random.SystemRandom().getrandbits(32)
 rng = random.Random(seed)
@@ -67,10 +67,13 @@ def outer(data, dst=B[4], ident=0x100, frag=DF, checksum=True, sport=4500, wrong
 
 
 def throw(packets, sock=raw):
-    """All at once."""
+    """All at once. What can be called sends by itself."""
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
     for packet in packets:
-        forge.send(sock, packet)
+        if callable(packet):
+            packet()
+        else:
+            forge.send(sock, packet)
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
@@ -173,6 +176,25 @@ def different():
     point("another source port in the middle",
           [outer(esp.seal(data), sport=4501 if i == 12 else 4500) for i, data in
            enumerate(inner)], inner, 2, odd=12)
+
+
+def supers():
+    """What is a super-packet already is not kept, and overtakes none that is."""
+    esp = known(sa("aes-gcm"))
+    n("a", "ethtool", "-K", "a0", "tx", "on", "tso", "off", "tx-udp-segmentation", "on")
+    sock = forge.sender("a", B[4], src=A[4], sport=4500)
+    for before, behind in (1, 1), (5, 5), (1, 0):
+        inner = some(before + 15 + behind)
+        sealed = [esp.seal(data) for data in inner]
+        size = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", len(sealed[0])))]
+        # of one socket: GRO takes others' for other flows
+        sends = [lambda data=data: sock.send(data) for data in sealed]
+        sends[before:before + 15] = [
+            lambda data=b"".join(sealed[before:before + 15]): sock.sendmsg([data], size)]
+        point(f"{before} packets, a super-packet, {behind} packets: in order", sends, inner,
+              2 + (behind > 0))
+    sock.close()
+    n("a", "ethtool", "-K", "a0", "tx", "off")
 
 
 def ce():
@@ -359,6 +381,7 @@ def given_back():
 diag(f"SEED={seed}")
 merging()
 different()
+supers()
 ce()
 ike()
 forwarded()
