@@ -73,27 +73,40 @@ bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u32 *slot)
 	return true;
 }
 
+/* The oldest job is done here if its helper has not begun with it. */
+static void queue_hurry(struct espudp_queue *q)
+{
+	struct espudp_job *job = list_first_entry_or_null(&q->order, struct espudp_job, list);
+
+	if (job && job->given && espudp_spread_take_back(job))
+		espudp_job_run(job, false);
+}
+
 /**
  * espudp_queue_take() - take what is queued
  * @q: queue being polled
  * @in: set to it
- * @max: packets; of super-packets fewer are taken, so that a poll does not last
+ * @max: skbs; of super-packets fewer are taken, so that a poll does not last
  *
- * None are taken while too many are in crypto: the end of the oldest job's schedules
- * another poll.
+ * None are taken while too many packets are in crypto: the end of the oldest job's
+ * schedules another poll.
  *
+ * Context: BH off.
  * Return: how many.
  */
 unsigned int espudp_queue_take(struct espudp_queue *q, struct sk_buff_head *in, unsigned int max)
 {
+	unsigned int n = 0, bytes = 0, packets = q->flying;
 	struct sk_buff *skb;
-	unsigned int n = 0, bytes = 0;
 
 	__skb_queue_head_init(in);
-	if (unlikely(q->flying >= ESPUDP_IN_FLIGHT))
+	if (skb_queue_empty_lockless(&q->in))
 		return 0;
+	queue_hurry(q);
 	spin_lock(&q->in.lock);
-	while (n < max && bytes < ESPUDP_POLL_BYTES && (skb = __skb_dequeue(&q->in))) {
+	while (n < max && packets < ESPUDP_IN_FLIGHT && bytes < ESPUDP_POLL_BYTES &&
+	       (skb = __skb_dequeue(&q->in))) {
+		packets += espudp_skb_parts(skb, 0);
 		bytes += skb->truesize;
 		__skb_queue_tail(in, skb);
 		n++;
@@ -338,18 +351,6 @@ void espudp_job_submit(struct espudp_job *job, struct espudp_queue *q, bool encr
 		job->given = false;
 	}
 	espudp_job_run(job, false);
-}
-
-/**
- * espudp_queue_hurry() - do the oldest job here if its helper has not begun with it
- * @q: queue being polled
- */
-void espudp_queue_hurry(struct espudp_queue *q)
-{
-	struct espudp_job *job = list_first_entry_or_null(&q->order, struct espudp_job, list);
-
-	if (job && job->given && espudp_spread_take_back(job))
-		espudp_job_run(job, false);
 }
 
 /**

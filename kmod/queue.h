@@ -60,6 +60,16 @@ struct espudp_job {
 	struct espudp_job_pkt pkt[ESPUDP_BATCH_SEGS];
 };
 
+/**
+ * espudp_skb_parts() - how many packets an skb will be
+ * @skb: packet, or one with gso_size set, whose gso_segs may be untrue
+ * @hlen: octets of headers in its data
+ */
+static inline unsigned int espudp_skb_parts(const struct sk_buff *skb, unsigned int hlen)
+{
+	return skb_is_gso(skb) ? DIV_ROUND_UP(skb->len - hlen, skb_shinfo(skb)->gso_size) : 1;
+}
+
 struct espudp_queue *espudp_queue_for(struct espudp_dev *edev, struct sk_buff *skb, u32 **slot);
 bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u32 *slot);
 unsigned int espudp_queue_take(struct espudp_queue *q, struct sk_buff_head *in, unsigned int max);
@@ -75,7 +85,6 @@ void espudp_queue_stop(struct espudp_queue __percpu *queues,
 
 void espudp_job_submit(struct espudp_job *job, struct espudp_queue *q, bool encrypt);
 void espudp_job_run(struct espudp_job *job, bool helper);
-void espudp_queue_hurry(struct espudp_queue *q);
 int espudp_job_err(const struct espudp_job *job);
 void espudp_queue_keep(struct espudp_queue *q);
 struct espudp_job *espudp_job_next_done(struct espudp_queue *q);

@@ -748,8 +748,6 @@ int espudp_rx_poll(struct napi_struct *napi, int budget)
 	int done;
 
 	done = espudp_queue_take(q, &in, budget);
-	if (done)
-		espudp_queue_hurry(q);
 
 	rcu_read_lock();
 	while ((skb = __skb_dequeue(&in)))

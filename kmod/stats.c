@@ -7,6 +7,7 @@
 #include <net/netlink.h>
 #include "dev.h"
 #include "peer.h"
+#include "queue.h"
 #include "sa.h"
 #include "stats.h"
 
@@ -156,9 +157,9 @@ void espudp_drop(struct espudp_dev *edev, struct espudp_peer *peer,
 void espudp_drop_all(struct espudp_dev *edev, struct espudp_sa *sa, struct sk_buff *skb,
 		     enum espudp_drop reason)
 {
-	unsigned int i;
+	unsigned int n = espudp_skb_parts(skb, sizeof(struct udphdr));
 
-	for (i = 1; skb_is_gso(skb) && i < skb_shinfo(skb)->gso_segs; i++)
+	while (--n)
 		espudp_stats_drop(edev, NULL, sa, reason);
 	espudp_drop(edev, NULL, sa, skb, reason);
 }
