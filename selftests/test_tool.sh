@@ -508,6 +508,25 @@ check "an SA that stays was not made anew" \
 sed 's/aes-gcm/aes-ccm/; s/^KeyFile = k20$//' "$T/swap" >"$T/bad"
 check "another algorithm under the same SPI is refused" \
 	unchanged refused 1 'needs a new SPI' espudp syncconf espudp0 "$T/bad"
+conf pair <<EOT
+[Peer]
+Name = alice
+[SA]
+Direction = in
+SPI = 0x3000
+Encryption = aes-gcm
+KeyFile = k20
+[SA]
+Direction = out
+SPI = 0x3000
+Encryption = aes-gcm
+KeyFile = $T/k20
+EOT
+chmod 644 "$T/k20"
+check "a key file that others may read, of two SAs" sh -c \
+	"espudp setconf espudp0 $T/pair 2>$T/err"
+check "is warned of once" is "$(grep -c 'k20.*0644' "$T/err")" 1
+chmod 600 "$T/k20"
 : >"$T/empty"
 check "an empty file" espudp setconf espudp0 "$T/empty"
 check "leaves no peer" is "$(espudp show --json | jq -c '.[0] | [.peers, .sas, .ttl]')" '[0,0,0]'

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <fcntl.h>
+#include <search.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -148,6 +150,36 @@ static int read_text(int fd, char *text, const struct key_source *src,
 	return bad(src, "longer than %d characters", TEXT_MAX - 1);
 }
 
+struct inode {
+	dev_t dev;
+	ino_t ino;
+};
+
+static int inode_cmp(const void *a, const void *b)
+{
+	const struct inode *x = a, *y = b;
+
+	if (x->dev != y->dev)
+		return x->dev < y->dev ? -1 : 1;
+	return (x->ino > y->ino) - (x->ino < y->ino);
+}
+
+/* Once for a file, however many SAs it has the key of. */
+static void warn_of_others(const struct stat *st, const char *name)
+{
+	static void *warned;
+	struct inode *inode = xrealloc(NULL, 1, sizeof(*inode));
+	struct inode **found;
+
+	*inode = (struct inode){ st->st_dev, st->st_ino };
+	found = tsearch(inode, &warned, inode_cmp);
+	if (found && *found != inode)
+		free(inode);
+	else
+		note("warning: key file %s is accessible to others (mode %04o)",
+		     name, st->st_mode & 07777);
+}
+
 int key_read(struct key *key, const struct key_source *src)
 {
 	struct stat st;
@@ -160,8 +192,7 @@ int key_read(struct key *key, const struct key_source *src)
 		return bad(src, "%s", strerror(errno));
 	if (!fstat(fd, &st) && S_ISREG(st.st_mode) &&
 	    st.st_mode & (S_IRWXG | S_IRWXO))
-		note("warning: key file %s is accessible to others (mode %04o)",
-		     src->name, st.st_mode & 07777);
+		warn_of_others(&st, src->name);
 	text = text_buffer();
 	ret = read_text(fd, text, src, &len);
 	close(fd);
