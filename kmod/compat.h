@@ -93,6 +93,12 @@ static inline bool espudp_udp_accepts_super(struct sock *sk)
 #endif
 }
 
+/* Does GRO keep packets, or those that are done with, or wait for more? */
+static inline bool espudp_gro_keeps(const struct napi_struct *napi)
+{
+	return napi->gro_bitmask || napi->rx_count || READ_ONCE(napi->dev->gro_flush_timeout);
+}
+
 /* Attributes of a dump's request. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
 #define espudp_genl_dump_attrs(cb) (genl_info_dump(cb)->attrs)

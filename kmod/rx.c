@@ -89,11 +89,12 @@ struct rx_src {
 	bool used;
 };
 
-/* What a poll works on. */
+/* What a poll works on. A packet that is @alone has nothing to be put together with. */
 struct rx_ctx {
 	struct espudp_queue *q;
 	struct rx_batch *open;
 	struct espudp_merge merge;
+	bool alone;
 };
 
 /* Of a batch, accounted at its end. */
@@ -222,7 +223,7 @@ static void batch_free(struct rx_batch *b)
 	struct sk_buff *skb;
 
 	while ((skb = __skb_dequeue(&b->src)))
-		consume_skb(skb);
+		napi_consume_skb(skb, 1);
 	espudp_spare_put(&spare_batches, b);
 }
 
@@ -368,7 +369,7 @@ static void rx_datagrams(struct rx_ctx *ctx, struct sk_buff *skb)
 	if (src.used)
 		__skb_queue_tail(&ctx->open->src, skb);
 	else
-		consume_skb(skb);
+		napi_consume_skb(skb, 1);
 }
 
 static bool tcp_csum_ok(struct sk_buff *skb, const struct espudp_flow *flow)
@@ -433,6 +434,14 @@ static bool rx_ecn_ok(struct sk_buff *skb, u8 outer_tos)
 		return false;
 	INET_ECN_set_ce(skb);
 	return true;
+}
+
+static void deliver(struct rx_ctx *ctx, struct sk_buff *skb)
+{
+	if (ctx->alone)
+		netif_receive_skb(skb);
+	else
+		napi_gro_receive(&ctx->q->napi, skb);
 }
 
 /* Gives the stack what was put together. */
@@ -501,9 +510,10 @@ again:
 	run->bytes += skb->len;
 	if (unlikely(whole))
 		netif_receive_skb(skb);
-	else if (flow.proto != IPPROTO_TCP || flow.frag || netif_elide_gro(edev->dev) ||
+	else if (ctx->alone || flow.proto != IPPROTO_TCP || flow.frag ||
+		 netif_elide_gro(edev->dev) ||
 		 !espudp_merge_begin(&ctx->merge, skb, flow.upper))
-		napi_gro_receive(&ctx->q->napi, skb);
+		deliver(ctx, skb);
 	return;
 drop:
 	espudp_drop(edev, peer, sa, skb, why);
@@ -575,14 +585,15 @@ static bool ends_match(const struct espudp_peer *peer, const struct espudp_flow 
 }
 
 /* A transport mode packet with the header it came with, checked and delivered. */
-static void rx_transport(struct espudp_queue *q, struct espudp_sa *sa, struct sk_buff *skb,
+static void rx_transport(struct rx_ctx *ctx, struct espudp_sa *sa, struct sk_buff *skb,
 			 struct rx_run *run)
 {
+	struct espudp_dev *edev = ctx->q->edev;
 	struct espudp_peer *peer = sa->peer;
 	enum espudp_drop why;
 	struct espudp_flow flow;
 
-	skb->dev = q->edev->dev;
+	skb->dev = edev->dev;
 	skb_reset_mac_header(skb);
 	skb_reset_network_header(skb);
 	why = ESPUDP_DROP_RX_INNER;
@@ -601,10 +612,10 @@ static void rx_transport(struct espudp_queue *q, struct espudp_sa *sa, struct sk
 
 	run->packets++;
 	run->bytes += skb->len;
-	napi_gro_receive(&q->napi, skb);
+	deliver(ctx, skb);
 	return;
 drop:
-	espudp_drop(q->edev, peer, sa, skb, why);
+	espudp_drop(edev, peer, sa, skb, why);
 }
 
 static bool seen_elsewhere(const struct espudp_peer *peer, const struct espudp_endpoint *seen)
@@ -690,7 +701,7 @@ static void rx_finish(struct rx_ctx *ctx, const struct rx_batch *b, unsigned int
 	skb_put(skb, payload);
 	if (peer->mode == ESPUDP_MODE_TRANSPORT) {
 		push_header(skb, &b->outer, b->id[i], next_header);
-		rx_transport(ctx->q, sa, skb, run);
+		rx_transport(ctx, sa, skb, run);
 		return;
 	}
 	skb->protocol = protocol;
@@ -718,6 +729,7 @@ static void batch_finish(struct rx_ctx *ctx, struct rx_batch *b)
 	struct rx_run run = {};
 	unsigned int i;
 
+	ctx->alone = b->job.n == 1 && !espudp_gro_keeps(&ctx->q->napi);
 	for (i = 0; i < b->job.n; i++)
 		rx_finish(ctx, b, i, &run);
 	merge_flush(ctx);

@@ -30,10 +30,13 @@
 
 #define DEFRAG_USER 0x6573706f	/* "espo" */
 
+/* For link layer, IPv6 and UDP headers, and for another tunnel's. */
+#define TX_HEADROOM ALIGN(LL_MAX_HEADER + 128, 64)
+
 /**
  * struct tx_batch - ESP packets that leave as one
  * @path: where they go
- * @out: outer packet; its frags are the packets' memory
+ * @out: outer packet; the first is in its head, the others are its frags
  * @src: packets that are wholly in this batch or before it, freed when it was
  *	handed down so that their senders feel the queue
  * @gso_size: octets of the first ESP packet
@@ -87,7 +90,7 @@ static void batch_free(struct tx_batch *b)
 	struct sk_buff *skb;
 
 	while ((skb = __skb_dequeue(&b->src)))
-		consume_skb(skb);
+		napi_consume_skb(skb, 1);
 	espudp_spare_put(&spare_batches, b);
 }
 
@@ -159,14 +162,7 @@ static enum espudp_drop batch_open(struct tx_ctx *ctx, const struct tx_how *how)
 		batch_free(b);
 		return why;
 	}
-	/* Room for link layer, IPv6 and UDP headers, and for another tunnel's. */
-	b->out = alloc_skb(LL_MAX_HEADER + 128, GFP_ATOMIC | __GFP_NOWARN);
-	if (unlikely(!b->out)) {
-		dst_release(b->path.dst);
-		batch_free(b);
-		return ESPUDP_DROP_TX_NOMEM;
-	}
-	skb_reserve(b->out, LL_MAX_HEADER + 128);
+	b->out = NULL;
 	b->job.sa = how->sa;
 	b->job.n = 0;
 	b->total = 0;
@@ -202,6 +198,42 @@ static bool batch_fits(const struct tx_batch *b, unsigned int len)
 	       espudp_encap_hlen(b->path.family) + b->total + len <= IP_MAX_MTU;
 }
 
+/* Makes the outer packet, and room for the first ESP packet in it. */
+static void *batch_head(struct tx_batch *b, unsigned int len)
+{
+	unsigned int size = SKB_DATA_ALIGN(TX_HEADROOM + len) +
+			    SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
+	void *head = espudp_mem_get(ESPUDP_MEM_TX, size, 64);
+
+	if (unlikely(!head))
+		return NULL;
+	b->out = napi_build_skb(head, size);
+	if (unlikely(!b->out)) {
+		espudp_mem_put(head);
+		return NULL;
+	}
+	skb_reserve(b->out, TX_HEADROOM);
+	return skb_put(b->out, len);
+}
+
+/* Adds an ESP packet's memory to the outer packet. */
+static void batch_frag(struct sk_buff *out, void *esp, unsigned int len)
+{
+	struct page *page = virt_to_head_page(esp);
+	unsigned int off = esp - page_address(page);
+	int n = skb_shinfo(out)->nr_frags;
+
+	if (skb_can_coalesce(out, n, page, off)) {
+		skb_frag_size_add(&skb_shinfo(out)->frags[n - 1], len);
+		put_page(page);
+	} else {
+		skb_fill_page_desc(out, n, page, off, len);
+	}
+	out->len += len;
+	out->data_len += len;
+	out->truesize += len;
+}
+
 /* Copies a segment into the batch that @how asks for. */
 static enum espudp_drop add_segment(struct tx_ctx *ctx, const struct tx_how *how,
 				    const struct espudp_segment *seg, u32 mtu)
@@ -212,8 +244,6 @@ static enum espudp_drop add_segment(struct tx_ctx *ctx, const struct tx_how *how
 	unsigned int len = espudp_aead_esp_len(aead, padded);
 	enum espudp_drop why;
 	struct tx_batch *b;
-	struct page *page;
-	unsigned int off;
 	void *esp;
 	u8 *inner;
 
@@ -229,31 +259,25 @@ static enum espudp_drop add_segment(struct tx_ctx *ctx, const struct tx_how *how
 	b = ctx->open;
 	if (unlikely(espudp_encap_hlen(b->path.family) + len > IP_MAX_MTU))
 		return ESPUDP_DROP_TX_TOO_BIG;
-	esp = espudp_mem_get(ESPUDP_MEM_TX, len, b->job.n ? 4 : 64);
+	esp = b->job.n ? espudp_mem_get(ESPUDP_MEM_TX, len, 4) : batch_head(b, len);
 	if (unlikely(!esp))
 		return ESPUDP_DROP_TX_NOMEM;
 
 	inner = esp + 8 + aead->iv;
 	if (unlikely(!espudp_segment_copy(seg, inner))) {
-		espudp_mem_put(esp);
+		if (b->job.n) {
+			espudp_mem_put(esp);
+		} else {
+			kfree_skb(b->out);
+			b->out = NULL;
+		}
 		return ESPUDP_DROP_TX_MALFORMED;
 	}
 	memset(inner + payload, 0, padded - payload);
 	espudp_esp_trailer(inner + padded, len - 8 - aead->iv - aead->icv - padded - 2,
 			   how->next_header);
-
-	page = virt_to_head_page(esp);
-	off = esp - page_address(page);
-	if (skb_can_coalesce(b->out, skb_shinfo(b->out)->nr_frags, page, off)) {
-		skb_frag_size_add(&skb_shinfo(b->out)->frags[skb_shinfo(b->out)->nr_frags - 1],
-				  len);
-		put_page(page);
-	} else {
-		skb_fill_page_desc(b->out, skb_shinfo(b->out)->nr_frags, page, off, len);
-	}
-	b->out->len += len;
-	b->out->data_len += len;
-	b->out->truesize += len;
+	if (b->job.n)
+		batch_frag(b->out, esp, len);
 
 	if (!b->job.n)
 		b->gso_size = len;
