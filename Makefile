@@ -92,8 +92,11 @@ check-debug: prepare tool helpers strongswan-plugin ## all tests on the debug ke
 	$(call for_tests,debug)
 	$(Q)KERNEL=debug selftests/run
 
-bench: prepare helpers ## compare with plain TCP, xfrm and WireGuard
+bench: prepare tool helpers ## compare with plain TCP, xfrm and WireGuard
 	$(Q)selftests/bench/bench.sh
+
+bench-native: tool helpers ## the same on this machine, as root: 9 rounds, real time
+	$(Q)MODES=native selftests/bench/bench.sh
 
 lint: prepare ## static checks of all that is here
 	$(Q)selftests/lint
@@ -143,5 +146,5 @@ help: ## this list
 	@echo "  DEBUG=1  W=1  C=1|2  V=1                 debug build, warnings, sparse, commands"
 	@echo "  ESPUDP_CACHE=DIR                         kernels and sources [~/.cache/espudp]"
 
-.PHONY: all module $(cached:%=kernel-%) tool strongswan-plugin strongswan-install helpers prepare demo check check-debug bench lint \
+.PHONY: all module $(cached:%=kernel-%) tool strongswan-plugin strongswan-install helpers prepare demo check check-debug bench bench-native lint \
 	install install-tool uninstall dkms-install dkms-uninstall clean help

@@ -7,12 +7,15 @@
 # environment:
 #
 #   KERNEL=6.12          or 6.1
-#   ROUNDS=5             interleaved; the table has medians
-#   MODES="icount smp"   the instruction clock with one processor; two processors
-#   ROWS="tcp1"          what is measured; also tcp8, rtt, udp64, udp512, udp1372,
+#   ROUNDS=9             interleaved; the table has medians. On the instruction clock,
+#                        which repeats, 3
+#   MODES="icount smp"   the instruction clock with one processor; two processors;
+#                        native is this machine, and needs root ("make bench-native")
+#   ROWS="tcp1 ..."      what is measured: tcp1, tcp8, l2tp, rtt, udp64, udp512, udp1372,
 #                        batch64, batch512, batch1372, peers1, peers100, peers10000,
-#                        state10000: see measure.sh
-#   CONTESTANTS="plain xfrm wireguard espudp"
+#                        state10000: see measure.sh. All, but with two processors tcp1,
+#                        tcp8, l2tp
+#   CONTESTANTS="plain xfrm xfrmgro zones libipsec wireguard espudp"
 #   CIPHERS="gcm128 chacha cbc256"
 #   DATAGRAMS=20000      of each row of UDP
 #   BYTES=20M            of a bulk transfer (8M with two processors)
@@ -26,54 +29,78 @@ set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 repo=$(readlink -f "$here/../..")
 
-KERNEL=${KERNEL:-6.12}
 modes=${MODES:-icount smp}
+native=''
+if [ "$modes" = native ]; then
+	native=1 KERNEL=$(uname -r)
+	[ "$(id -u)" = 0 ] || { echo "bench: namespaces and modules need root" >&2; exit 1; }
+	for name in client nat gateway; do
+		! ip netns list | grep -qw $name ||
+			{ echo "bench: there is a network namespace named $name already" >&2; exit 1; }
+	done
+	[ ! -e /sys/module/espudp ] ||
+		{ echo "bench: espudp is loaded; it must not be in use: rmmod espudp" >&2; exit 1; }
+fi
+KERNEL=${KERNEL:-6.12}
 export BENCH_OUT=${BENCH_OUT:-$repo/build/bench.json}
 raw=${BENCH_RAW:-$repo/build/bench}
 
+CONTESTANTS=${CONTESTANTS:-plain xfrm xfrmgro zones libipsec wireguard espudp}
 settings=()
 setting()
 {
-	settings+=(--env "$1=$2")
+	settings+=("$1=$2")
 }
-setting ROUNDS "${ROUNDS:-5}"
-setting ROWS "${ROWS:-tcp1}"
-setting CONTESTANTS "${CONTESTANTS:-plain xfrm wireguard espudp}"
+setting CONTESTANTS "$CONTESTANTS"
 setting CIPHERS "${CIPHERS:-gcm128 chacha cbc256}"
 setting OFFLOADS "${OFFLOADS:-default}"
-setting DATAGRAMS "${DATAGRAMS:-20000}"
 setting PARAMETERS "${PARAMETERS:-}"
 setting INNER_MTU "${INNER_MTU:-1420}"
 
-kernel=$("$here/../vm/kernel" --cached "$KERNEL")
+if [ -n "$native" ]; then
+	headers=/lib/modules/$KERNEL/build release=$KERNEL
+else
+	kernel=$("$here/../vm/kernel" --cached "$KERNEL")
+	headers=$kernel/build release=$(cat "$kernel/release")
+fi
 if [ -z "${ESPUDP_KO-}" ]; then
 	# what users get: without DEBUG
 	make -C "$repo" --no-print-directory KVER="$KERNEL" DEBUG= all
-	ESPUDP_KO=$repo/build/$(cat "$kernel/release")/espudp.ko
+	ESPUDP_KO=$repo/build/$release/espudp.ko
 fi
 # a folder of links, as for the module itself
-crypto=$repo/build/cryptocost-$(cat "$kernel/release")
+crypto=$repo/build/cryptocost-$release
 mkdir -p "$crypto"
 ln -sf "$here"/crypto/* "$crypto"
-make -C "$kernel/build" M="$crypto" --no-print-directory modules >&2
+make -C "$headers" M="$crypto" --no-print-directory modules >&2
 setting CRYPTOCOST_KO "$crypto/cryptocost.ko"
 setting ESPUDP_KO "$(readlink -m "$ESPUDP_KO")"
 
+udp='udp64 udp512 udp1372 batch64 batch512 batch1372'
 reports=()
 for mode in $modes; do
 	case $mode in
-	icount)	machine=(--icount) bytes=20M ;;
-	smp)	machine=(--smp 2 --thread multi) bytes=8M ;;
+	icount)	machine=(--icount) bytes=20M datagrams=5000 rounds=3
+		rows="tcp1 tcp8 l2tp rtt $udp peers1 peers100 peers10000 state10000" ;;
+	smp)	machine=(--smp 2 --thread multi) bytes=8M datagrams=20000 rounds=9
+		rows='tcp1 tcp8 l2tp' ;;
+	native)	bytes=1G datagrams=1000000 rounds=9
+		rows="tcp1 tcp8 l2tp rtt $udp peers1 peers100 peers10000 state10000" ;;
 	*)	echo "no such mode: $mode" >&2; exit 2 ;;
 	esac
 	rm -rf "${raw:?}/$mode"
 	mkdir -p "$raw/$mode"
 	echo "bench: kernel $KERNEL, mode $mode" >&2
-	all=("${settings[@]}" --env "BYTES=${BYTES:-$bytes}")
-	printf '%s\n' "${all[@]}" | sed '/^--env$/d; s/=/ /' >"$raw/$mode/settings"
-	"$here/../vm/run" --kernel "$KERNEL" "${machine[@]}" --timeout "${TIMEOUT:-14400}" \
-		--results "$raw/$mode" --log "$raw/$mode/console" "${all[@]}" \
-		-- "$here/guest.sh" >&2
+	all=("${settings[@]}" "BYTES=${BYTES:-$bytes}" "ROUNDS=${ROUNDS:-$rounds}"
+		"DATAGRAMS=${DATAGRAMS:-$datagrams}" "ROWS=${ROWS:-$rows}")
+	printf '%s\n' "${all[@]}" | sed 's/=/ /' >"$raw/$mode/settings"
+	if [ -n "$native" ]; then
+		env "${all[@]}" RESULTS="$raw/$mode" "$here/guest.sh" >&2
+	else
+		"$here/../vm/run" --kernel "$KERNEL" "${machine[@]}" --timeout "${TIMEOUT:-14400}" \
+			--results "$raw/$mode" --log "$raw/$mode/console" "${all[@]/#/--env=}" \
+			-- "$here/guest.sh" >&2
+	fi
 	reports+=("$raw/$mode")
 done
 mkdir -p "$(dirname "$BENCH_OUT")"

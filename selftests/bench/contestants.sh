@@ -23,7 +23,8 @@ NAT_PORT=20500
 
 # shellcheck disable=SC2034
 ciphers_plain=none ciphers_xfrm='gcm128 chacha cbc256' ciphers_wireguard=chacha \
-	ciphers_espudp='gcm128 chacha cbc256'
+	ciphers_espudp='gcm128 chacha cbc256' ciphers_libipsec='gcm128 chacha cbc256' \
+	ciphers_xfrmgro='gcm128 chacha cbc256'
 
 # keys, with salt; of a cipher alone, then of its authentication
 declare -A key=(
@@ -122,31 +123,33 @@ xfrm_end()
 	xfrm_socket "$ns"
 }
 
-# xfrm_socket NS: which takes ESP in UDP
+# xfrm_socket NS: which takes ESP in UDP; with $gro, also at GRO time
 xfrm_socket()
 {
 	# shellcheck disable=SC2016
 	nbg "$1" perl -MSocket=:DEFAULT,IPPROTO_UDP -we '
-		my ($UDP_ENCAP, $UDP_ENCAP_ESPINUDP) = (100, 2);
+		my ($UDP_ENCAP, $UDP_GRO, $UDP_ENCAP_ESPINUDP) = (100, 104, 2);
 		socket(my $s, PF_INET, SOCK_DGRAM, IPPROTO_UDP) or die $!;
+		@ARGV and (setsockopt($s, IPPROTO_UDP, $UDP_GRO, 1) or die $!);
 		setsockopt($s, IPPROTO_UDP, $UDP_ENCAP, $UDP_ENCAP_ESPINUDP) or die $!;
 		bind($s, sockaddr_in(4500, INADDR_ANY)) or die $!;
-		sleep'
+		sleep' ${gro:+gro}
 	xfrm_sockets+=($!)
-	wait_for 10 something_on_port "$1" 4500
+	wait_for 60 something_on_port "$1" 4500
 }
 
 xfrm_up()
 {
 	to=10.0.0.2
 	xfrm_sockets=()
+	gro=${2-}
 	xfrm_end client 192.168.1.2 4500 203.0.113.2 4500 10.0.0.1 10.0.0.2 0x2001 0x1001 \
 		192.168.1.1 "$1" &&
 	xfrm_end gateway 203.0.113.2 4500 203.0.113.1 $NAT_PORT 10.0.0.2 10.0.0.1 0x1001 0x2001 \
 		203.0.113.1 "$1"
 }
 
-xfrm_down()
+xfrm_gone()
 {
 	local ns
 
@@ -156,8 +159,52 @@ xfrm_down()
 		ip -n $ns xfrm policy flush
 		ip -n $ns xfrm state flush
 	done
+}
+
+xfrm_down()
+{
+	xfrm_gone
 	ip -n client route del 10.0.0.2
 	ip -n gateway route del 10.0.0.1
+	ip -n client addr del 10.0.0.1/32 dev lo
+	ip -n gateway addr del 10.0.0.2/32 dev lo
+}
+
+# The same where ESP is put together: Linux 6.8 can.
+xfrmgro_up()
+{
+	xfrm_up "$1" gro
+}
+
+xfrmgro_down()
+{
+	xfrm_down
+	gro=''
+}
+
+# strongSwan's ESP in user space
+libipsec_up()
+{
+	local end
+
+	to=10.0.0.2
+	ip -n client addr add 10.0.0.1/32 dev lo &&
+	ip -n gateway addr add 10.0.0.2/32 dev lo || return 1
+	rm -f "$T/libipsec"
+	ESPUDP_RUNNER=bench "$SELFTESTS/bench/libipsec.py" "$1" >"$T/libipsec" 2>&1 &
+	libipsec=$!
+	wait_for 60 grep -q ready "$T/libipsec"
+	cat "$T/libipsec"
+	grep -q '^ready' "$T/libipsec" || return 1
+	for end in client gateway; do
+		ip -n $end link set ipsec0 mtu "$INNER_MTU" || return 1
+	done
+}
+
+libipsec_down()
+{
+	kill "$libipsec"
+	wait "$libipsec"
 	ip -n client addr del 10.0.0.1/32 dev lo
 	ip -n gateway addr del 10.0.0.2/32 dev lo
 }
@@ -231,8 +278,8 @@ espudp_down()
 {
 	ip -n client link del tun0
 	ip -n gateway link del tun0
-	wait_for 10 nothing_on_port client 4500
-	wait_for 10 nothing_on_port gateway 4500
+	wait_for 60 nothing_on_port client 4500
+	wait_for 60 nothing_on_port gateway 4500
 }
 
 # Many peers, all behind the NAT's one address and port: the gateway's ends inside are
@@ -376,12 +423,14 @@ espudp_many_down()
 	espudp_down
 }
 
-# contestant_up NAME CIPHER [PEERS]: until it carries packets both ways
+# contestant_up NAME CIPHER [many|l2tp [PEERS]]: until it carries packets both ways
 contestant_up()
 {
-	if [ -n "${3-}" ]; then
-		"$1_many_up" "$2" "$3"
-	else
-		"$1_up" "$2"
-	fi && n client ping -q -c 1 -W 5 "$to"
+	"$1${3:+_$3}_up" "$2" ${4:+"$4"} && n client ping -q -c 1 -W 5 "$to"
+}
+
+# contestant_down NAME [many|l2tp]
+contestant_down()
+{
+	"$1${2:+_$2}_down"
 }

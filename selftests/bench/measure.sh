@@ -28,7 +28,7 @@ bench_programs()
 	export TMPDIR=$T LC_ALL=C
 
 	nbg gateway "${iperf3[@]}" -s >/dev/null 2>&1
-	wait_for 20 iperf3_listens
+	wait_for 60 iperf3_listens
 }
 
 # what contestants.sh and this file set for each other
@@ -40,13 +40,13 @@ segments()
 	n client awk '/^Tcp: [0-9]/ { print $12 }' /proc/net/snmp
 }
 
-# bulk FILE FLOWS OCTETS: the same segments for every contestant
+# bulk FILE FLOWS OCTETS [MTU]: the same segments for every contestant
 bulk()
 {
 	local before
 
 	before=$(segments)
-	n client "${iperf3[@]}" -c "$to" -J -M $((INNER_MTU - 40)) -P "$2" -n "$3" \
+	n client "${iperf3[@]}" -c "$to" -J -M $((${4:-$INNER_MTU} - 40)) -P "$2" -n "$3" \
 		--connect-timeout 10000 --snd-timeout 30000 >"$1" || return 1
 	# its status is 0 also when its control connection broke
 	jq -e .end.sum_received "$1" >/dev/null || return 1
@@ -64,24 +64,39 @@ row_tcp8()
 	bulk "$1" 8 "${BYTES:-20M}"
 }
 
+row_l2tp()
+{
+	bulk "$1" 1 "${BYTES:-20M}" "$PPP_MTU"
+}
+
 blast_listens()
 {
 	[ -n "$(n gateway ss -Hlun sport = 5001)" ]
 }
 
-# datagrams FILE OCTETS BATCH: so many octets each, one at a time or in batches
-datagrams()
+# blasted FILE ADDRESS COMMAND...: what the sender and the receiver of datagrams said
+blasted()
 {
 	local receiver
 
 	# shellcheck disable=SC2034
 	count=${DATAGRAMS:-20000}
-	nbg gateway "$T/blast" recv "$to" 5001 "$count" >"$T/received"
+	nbg gateway "$T/blast" recv "$2" 5001 "$count" >"$T/received"
 	receiver=$!
-	wait_for 20 grep -q ready "$T/received" || return 1
-	n client "$T/blast" send -l "$2" -b "$3" "$to" 5001 "$count" >"$1" || return 1
-	wait "$receiver" || return 1
-	grep received "$T/received" >>"$1"
+	if wait_for 60 grep -q ready "$T/received" &&
+	   n client "$T/blast" send "${@:3}" "$to" 5001 "$count" >"$1" 2>&1; then
+		wait "$receiver" && grep received "$T/received" >>"$1"
+	else
+		kill "$receiver"
+		wait "$receiver"
+		return 1
+	fi
+}
+
+# datagrams FILE OCTETS BATCH: so many octets each, one at a time or in batches
+datagrams()
+{
+	blasted "$1" "$to" -l "$2" -b "$3"
 }
 
 # the largest are packets of 1,400 octets
@@ -118,16 +133,7 @@ row_batch1372()
 # Datagrams of 512 octets to so many peers in turn.
 around()
 {
-	local receiver
-
-	# shellcheck disable=SC2034
-	count=${DATAGRAMS:-20000}
-	nbg gateway "$T/blast" recv 0.0.0.0 5001 "$count" >"$T/received"
-	receiver=$!
-	wait_for 20 grep -q ready "$T/received" || return 1
-	n client "$T/blast" send -l 512 -n "$2" "$to" 5001 "$count" >"$1" || return 1
-	wait "$receiver" || return 1
-	grep received "$T/received" >>"$1"
+	blasted "$1" 0.0.0.0 -l 512 -n "$2"
 }
 
 row_peers1()
@@ -189,7 +195,7 @@ row_rtt()
 	# shellcheck disable=SC2034
 	count=1000
 	nbg gateway "$T/blast" echo "$to" 5001
-	wait_for 20 blast_listens
+	wait_for 60 blast_listens
 	n client "$T/blast" ask "$to" 5001 "$count" >"$1"
 	rc=$?
 	kill $!
@@ -197,7 +203,7 @@ row_rtt()
 	return $rc
 }
 
-# probe FILE: a short transfer with the lid open, not timed: what the outer
+# probe FILE [MTU]: a short transfer with the lid open, not timed: what the outer
 # packets look like where they enter the NAT, and what GRO makes of what.
 probe()
 {
@@ -219,7 +225,7 @@ probe()
 	for event in napi_gro_receive_entry netif_receive_skb; do
 		echo 'hist:keys=name:vals=len' >$events/$event/trigger
 	done
-	bulk "$T/probe" 1 2M
+	bulk "$T/probe" 1 2M "${2-}"
 	{
 		for event in napi_gro_receive_entry netif_receive_skb; do
 			sed -n "s/^{ name: *\([^ ]*\) *} hitcount: *\([0-9]*\) *len: *\([0-9]*\).*/$event \1 \2 \3/p" \
@@ -248,7 +254,9 @@ drops()
 # not stay.
 crypto_cost()
 {
-	dmesg -C
+	local mark=cryptocost-$EPOCHREALTIME
+
+	echo "$mark" >/dev/kmsg
 	insmod "$CRYPTOCOST_KO" 2>/dev/null
-	dmesg | sed -n 's/.*cryptocost \([^:]*\)$/\1/p' >>"$1"
+	dmesg | sed "1,/$mark/d" | sed -n 's/.*cryptocost \([^:]*\)$/\1/p' >>"$1"
 }
