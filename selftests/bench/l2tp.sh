@@ -12,7 +12,7 @@
 # PPP's; the ESP packet of every cipher is below 1500 octets
 PPP_MTU=1400
 # With L2TP, UDP and IP: what of them is not to be cut in pieces.
-L2TP_MTU=1446
+L2TP_MTU=1440
 
 # shellcheck disable=SC2034
 ciphers_zones=$ciphers_xfrm
