@@ -182,11 +182,9 @@ xfrmgro_down()
 	gro=''
 }
 
-# strongSwan's ESP in user space
+# strongSwan's ESP in user space. The MTU of its device is 1400, whatever one sets.
 libipsec_up()
 {
-	local end
-
 	to=10.0.0.2
 	ip -n client addr add 10.0.0.1/32 dev lo &&
 	ip -n gateway addr add 10.0.0.2/32 dev lo || return 1
@@ -195,10 +193,7 @@ libipsec_up()
 	libipsec=$!
 	wait_for 60 grep -q ready "$T/libipsec"
 	cat "$T/libipsec"
-	grep -q '^ready' "$T/libipsec" || return 1
-	for end in client gateway; do
-		ip -n $end link set ipsec0 mtu "$INNER_MTU" || return 1
-	done
+	grep -q '^ready' "$T/libipsec"
 }
 
 libipsec_down()
