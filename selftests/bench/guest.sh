@@ -156,9 +156,9 @@ bench_programs
 each look ''
 [[ $ROWS != *l2tp* ]] || each look l2tp
 for ((round = 1; round <= ROUNDS; round++)); do
-	echo "round $round of $ROUNDS"
 	crypto_cost "$out/crypto"
 	for row in $ROWS; do
+		echo "round $round of $ROUNDS: $row"
 		each measure "$row" $round
 	done
 done
