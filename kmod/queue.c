@@ -24,26 +24,22 @@ static void queue_wake(struct espudp_queue *q)
 }
 
 /**
- * espudp_queue_for() - the transmit queue for a packet
- * @edev: device
- * @skb: packet
- * @slot: set; to be told the queue's CPU and number once the packet is in
+ * espudp_queue_for() - the queue for a packet
+ * @queues: of one direction
+ * @slot: of the flow, or SA: told the queue's CPU and number once a packet is in
  *
- * This CPU's, unless an earlier packet of the flow still is on another one's,
- * which it must not overtake.
+ * This CPU's, unless an earlier packet still is on another one's, which it must not
+ * overtake.
  *
  * Context: BH off.
  */
-struct espudp_queue *espudp_queue_for(struct espudp_dev *edev, struct sk_buff *skb, u32 **slot)
+struct espudp_queue *espudp_queue_for(struct espudp_queue __percpu *queues, const u32 *slot)
 {
-	struct espudp_queue *q;
-	u32 last;
+	u32 last = READ_ONCE(*slot);
+	struct espudp_queue *q = per_cpu_ptr(queues, last >> 16);
 
-	*slot = &edev->flows[skb_get_hash(skb) % ESPUDP_FLOWS];
-	last = READ_ONCE(**slot);
-	q = per_cpu_ptr(edev->txq, last >> 16);
 	if ((s16)(READ_ONCE(q->done) - (u16)last) >= 0)
-		q = this_cpu_ptr(edev->txq);
+		q = this_cpu_ptr(queues);
 	return q;
 }
 
@@ -51,7 +47,7 @@ struct espudp_queue *espudp_queue_for(struct espudp_dev *edev, struct sk_buff *s
  * espudp_queue_put() - queue a packet and see that it is polled
  * @q: queue
  * @skb: packet; consumed unless refused
- * @slot: from espudp_queue_for(), or NULL
+ * @slot: that espudp_queue_for() was asked with
  *
  * Context: BH off.
  * Return: false if the queue is full.
@@ -66,8 +62,7 @@ bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u32 *slot)
 	q->bytes += skb->truesize;
 	__skb_queue_tail(&q->in, skb);
 	q->queued++;
-	if (slot)
-		WRITE_ONCE(*slot, q->cpu << 16 | q->queued);
+	WRITE_ONCE(*slot, q->cpu << 16 | q->queued);
 	spin_unlock(&q->in.lock);
 	queue_wake(q);
 	return true;

@@ -131,8 +131,8 @@ static void piece_put(const struct espudp_job_pkt *pkt)
  */
 void espudp_rx_queue(struct espudp_dev *edev, struct sk_buff *skb, __be32 spi)
 {
-	struct espudp_queue *q = this_cpu_ptr(edev->rxq);
 	enum espudp_drop why = ESPUDP_DROP_NONE;
+	struct espudp_queue *q;
 	struct espudp_sa *sa;
 
 	sa = espudp_sa_find_in(edev, spi);
@@ -149,7 +149,8 @@ void espudp_rx_queue(struct espudp_dev *edev, struct sk_buff *skb, __be32 spi)
 		skb_dst_drop(skb);
 		skb_orphan(skb);
 		nf_reset_ct(skb);
-		if (likely(espudp_queue_put(q, skb, NULL)))
+		q = espudp_queue_for(edev->rxq, &sa->queued);
+		if (likely(espudp_queue_put(q, skb, &sa->queued)))
 			return;
 		why = ESPUDP_DROP_RX_QUEUE_FULL;
 	}

@@ -27,6 +27,7 @@ struct espudp_lifetime {
  * @iv_mask: outbound, combined with the sequence number into counter IVs
  * @oa: addresses that the peer's checksums are over, transport mode
  * @seen_local: inbound, where its last authentic packet was sent to, of @seen_family
+ * @queued: inbound, on which queue its last datagram is, see espudp_queue_for()
  * @packets: counted towards lifetimes (inbound; outbound it follows from @seq)
  * @bytes: inner octets, added once a batch
  * @ready: jiffies when @life.standby is over, which then is 0
@@ -53,6 +54,7 @@ struct espudp_sa {
 	struct espudp_oa oa;
 	struct in6_addr seen_local;
 	u8 seen_family;
+	u32 queued;
 	atomic64_t packets;
 	atomic64_t bytes;
 	unsigned long last_used;

@@ -615,7 +615,8 @@ netdev_tx_t espudp_tx_xmit(struct sk_buff *skb, struct net_device *dev)
 		espudp_drop(edev, NULL, NULL, skb, ESPUDP_DROP_TX_RECURSION);
 		return NETDEV_TX_OK;
 	}
-	q = espudp_queue_for(edev, skb, &slot);
+	slot = &edev->flows[skb_get_hash(skb) % ESPUDP_FLOWS];
+	q = espudp_queue_for(edev->txq, slot);
 	if (unlikely(!espudp_queue_put(q, skb, slot)))
 		espudp_drop(edev, NULL, NULL, skb, ESPUDP_DROP_TX_QUEUE_FULL);
 	return NETDEV_TX_OK;
