@@ -3,6 +3,9 @@
 #include "queue.h"
 #include "spread.h"
 
+/* Packets that one takes of a job that several do. */
+#define SHARE	2
+
 static void queue_arrived(void *info)
 {
 	struct espudp_queue *q = info;
@@ -68,15 +71,6 @@ bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u32 *slot)
 	return true;
 }
 
-/* The oldest job is done here if its helper has not begun with it. */
-static void queue_hurry(struct espudp_queue *q)
-{
-	struct espudp_job *job = list_first_entry_or_null(&q->order, struct espudp_job, list);
-
-	if (job && job->given && espudp_spread_take_back(job))
-		espudp_job_run(job, false);
-}
-
 /**
  * espudp_queue_take() - take what is queued
  * @q: queue being polled
@@ -97,7 +91,6 @@ unsigned int espudp_queue_take(struct espudp_queue *q, struct sk_buff_head *in, 
 	__skb_queue_head_init(in);
 	if (skb_queue_empty_lockless(&q->in))
 		return 0;
-	queue_hurry(q);
 	spin_lock(&q->in.lock);
 	while (n < max && packets < ESPUDP_IN_FLIGHT && bytes < ESPUDP_POLL_BYTES &&
 	       (skb = __skb_dequeue(&q->in))) {
@@ -278,41 +271,53 @@ static void job_away(struct espudp_job *job)
 	dev_hold(job->q->edev->dev);
 }
 
+/* Does a job's crypto, or what others leave of it. Returns how many of its requests
+ * are over.
+ */
+static unsigned int job_crypt(struct espudp_job *job)
+{
+	struct espudp_aead *aead = &job->sa->aead;
+	unsigned int i = 0, end = job->n, over = 0;
+
+	for (;;) {
+		if (job->shared) {
+			i = atomic_fetch_add(SHARE, &job->next);
+			end = min(i + SHARE, job->n);
+		}
+		if (i >= end)
+			return over;
+		for (; i < end; i++) {
+			struct espudp_job_pkt *pkt = &job->pkt[i];
+			int err;
+
+			pkt->job = job;
+			err = espudp_aead_crypt(aead, job->encrypt, pkt->esp, pkt->len,
+						upper_32_bits(pkt->seq), pkt->src, request_done,
+						pkt);
+			if (likely(err != -EINPROGRESS)) {
+				pkt->err = err;
+				over++;
+			} else if (!job->away) {
+				job_away(job);
+			}
+		}
+	}
+}
+
 /**
- * espudp_job_run() - do a job's crypto
- * @job: set up by espudp_job_submit(). May not be touched any more except by the poll
- * @helper: not called by the poll
+ * espudp_job_help() - join in a job's crypto
+ * @job: taken from who asked for help. May not be touched any more
  *
  * Context: BH off.
  */
-void espudp_job_run(struct espudp_job *job, bool helper)
+void espudp_job_help(struct espudp_job *job)
 {
-	struct espudp_aead *aead = &job->sa->aead;
 	struct espudp_queue *q = job->q;
 	struct net_device *dev = q->edev->dev;
-	unsigned int i, over = 1;
-	bool away;
 
-	for (i = 0; i < job->n; i++) {
-		struct espudp_job_pkt *pkt = &job->pkt[i];
-		int err;
-
-		pkt->job = job;
-		err = espudp_aead_crypt(aead, job->encrypt, pkt->esp, pkt->len,
-					upper_32_bits(pkt->seq), pkt->src, request_done, pkt);
-		if (likely(err != -EINPROGRESS)) {
-			pkt->err = err;
-			over++;
-		} else if (!job->away) {
-			job_away(job);
-		}
-	}
-	away = job->away;
-	if (!job_over(job, over) || !away)
+	if (!job_over(job, job_crypt(job) + 1))
 		return;
-	/* The last completion was before this; it did not drop the device. */
-	if (helper)
-		queue_wake(q);
+	queue_wake(q);
 	dev_put(dev);
 }
 
@@ -325,10 +330,14 @@ void espudp_job_run(struct espudp_job *job, bool helper)
  */
 void espudp_job_submit(struct espudp_job *job, struct espudp_queue *q, bool encrypt)
 {
+	struct net_device *dev = q->edev->dev;
+	unsigned int over;
+	bool away;
+
 	job->q = q;
 	job->encrypt = encrypt;
 	job->away = false;
-	job->given = false;
+	job->shared = false;
 	job->held = false;
 	job->kept = false;
 	job->before = q->taken;
@@ -340,12 +349,17 @@ void espudp_job_submit(struct espudp_job *job, struct espudp_queue *q, bool encr
 	list_add_tail(&job->list, &q->order);
 	if (espudp_spread_wanted(job)) {
 		job_away(job);
-		job->given = true;
-		if (espudp_spread_give(job))
-			return;
-		job->given = false;
+		job->shared = true;
+		atomic_set(&job->next, 0);
+		espudp_spread_ask(job);
 	}
-	espudp_job_run(job, false);
+	over = job_crypt(job) + 1;
+	if (job->shared)
+		over += espudp_spread_take_back(job);
+	away = job->away;
+	/* The last completion may have been before this; then it did not drop the device. */
+	if (job_over(job, over) && away)
+		dev_put(dev);
 }
 
 /**

@@ -24,15 +24,19 @@ struct espudp_job_pkt {
 	u64 seq;
 };
 
+/* CPUs that may join in a job. */
+#define ESPUDP_JOB_HELPERS 4
+
 /**
  * struct espudp_job - crypto of a batch, received or to be sent
  * @list: in the queue's order
  * @q: queue whose poll finishes it
  * @sa: whose keys are used
- * @pending: requests not over, and one while they are being submitted
+ * @pending: requests not over, and those who are making them
+ * @next: the packet that nobody has taken yet, if several take some
  * @encrypt: else decrypt
  * @away: out of the poll's hands, or was: holds the device until it is over
- * @given: to the helper of @cpu
+ * @shared: helpers were asked to join in: @asked, those of @cpu
  * @held: holds a reference to @sa
  * @kept: was left to a later poll
  * @before: packets that its queue had handed out before the poll that started it
@@ -49,12 +53,14 @@ struct espudp_job {
 	struct espudp_queue *q;
 	struct espudp_sa *sa;
 	atomic_t pending;
+	atomic_t next;
 	bool encrypt;
 	bool away;
-	bool given;
+	bool shared;
 	bool held;
 	bool kept;
-	u16 cpu;
+	u8 asked;
+	u16 cpu[ESPUDP_JOB_HELPERS];
 	u16 before;
 	unsigned int n;
 	struct espudp_job_pkt pkt[ESPUDP_BATCH_SEGS];
@@ -84,7 +90,7 @@ void espudp_queue_stop(struct espudp_queue __percpu *queues,
 		       void (*drop)(struct espudp_job *job));
 
 void espudp_job_submit(struct espudp_job *job, struct espudp_queue *q, bool encrypt);
-void espudp_job_run(struct espudp_job *job, bool helper);
+void espudp_job_help(struct espudp_job *job);
 int espudp_job_err(const struct espudp_job *job);
 void espudp_queue_keep(struct espudp_queue *q);
 struct espudp_job *espudp_job_next_done(struct espudp_queue *q);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Crypto of one SA on several CPUs.
  *
- * The poll that has a large batch gives it to a CPU whose helper has nothing to
- * do, and goes on; if there is none it does the work itself, as it does with small
- * batches, for whose sake nobody is woken. So one flow has as many CPUs as it can
- * use, and its order is the queue's. A batch that its helper has not begun with when
- * the next one comes, as its CPU has more urgent things to do, is taken back.
+ * The poll that has a large batch asks helpers on other CPUs to join in, and begins:
+ * each takes the next few packets until there are none left. Who has not begun by then
+ * is not needed any more. So a flow has as many CPUs as are idle, however few batches
+ * are under way, and waits for none that is not; small batches, for whose sake nobody is
+ * woken, are no slower.
  */
 #include <linux/moduleparam.h>
 #include <linux/sched/isolation.h>
@@ -14,19 +14,17 @@
 
 /* Packets for which waking another CPU is worth while. */
 #define LARGE	8
-/* CPUs that are asked. */
+/* CPUs that are looked at. */
 #define TRIES	8
 
 /**
  * struct helper - what helps on a CPU
- * @work: runs the job
- * @job: given, not yet begun with
- * @busy: runs one
+ * @work: does
+ * @job: to be joined, not yet begun with
  */
 struct helper {
 	struct work_struct work;
 	struct espudp_job *job;
-	bool busy;
 };
 
 static DEFINE_PER_CPU(struct helper, helpers);
@@ -41,43 +39,11 @@ static void help(struct work_struct *work)
 	struct helper *h = container_of(work, struct helper, work);
 	struct espudp_job *job;
 
-	WRITE_ONCE(h->busy, true);
-	job = xchg(&h->job, NULL);
-	if (job) {
+	while ((job = xchg(&h->job, NULL))) {
 		local_bh_disable();
-		espudp_job_run(job, true);
+		espudp_job_help(job);
 		local_bh_enable();
 	}
-	WRITE_ONCE(h->busy, false);
-}
-
-/**
- * espudp_spread_give() - let another CPU do a job's crypto
- * @job: set up, its SA and device held
- *
- * Context: BH off.
- * Return: false if nobody is there to do it; then the caller has to.
- */
-bool espudp_spread_give(struct espudp_job *job)
-{
-	unsigned int cpu, self = smp_processor_id(), tries = TRIES;
-
-	for_each_cpu_wrap(cpu, cpu_online_mask, self) {
-		struct helper *h = per_cpu_ptr(&helpers, cpu);
-
-		if (cpu == self || !housekeeping_cpu(cpu, HK_TYPE_DOMAIN))
-			continue;
-		if (!READ_ONCE(h->busy) && !READ_ONCE(h->job)) {
-			job->cpu = cpu;
-			if (!cmpxchg(&h->job, NULL, job)) {
-				queue_work_on(cpu, wq, &h->work);
-				return true;
-			}
-		}
-		if (!--tries)
-			break;
-	}
-	return false;
 }
 
 /**
@@ -90,14 +56,49 @@ bool espudp_spread_wanted(const struct espudp_job *job)
 }
 
 /**
- * espudp_spread_take_back() - take a job back that has not begun
- * @job: was given
+ * espudp_spread_ask() - ask other CPUs to join in a job
+ * @job: set up, its SA and device held; each that is asked is one of @job->pending
  *
- * Return: true if it is the caller's again.
+ * Context: BH off.
  */
-bool espudp_spread_take_back(struct espudp_job *job)
+void espudp_spread_ask(struct espudp_job *job)
 {
-	return cmpxchg(&per_cpu_ptr(&helpers, job->cpu)->job, job, NULL) == job;
+	unsigned int want = min_t(unsigned int, job->n / LARGE, ESPUDP_JOB_HELPERS);
+	unsigned int cpu, self = smp_processor_id(), tries = TRIES;
+
+	job->asked = 0;
+	for_each_cpu_wrap(cpu, cpu_online_mask, self) {
+		struct helper *h = per_cpu_ptr(&helpers, cpu);
+
+		if (cpu == self || !housekeeping_cpu(cpu, HK_TYPE_DOMAIN))
+			continue;
+		if (!READ_ONCE(h->job)) {
+			atomic_inc(&job->pending);
+			if (!cmpxchg(&h->job, NULL, job)) {
+				job->cpu[job->asked++] = cpu;
+				queue_work_on(cpu, wq, &h->work);
+			} else {
+				atomic_dec(&job->pending);
+			}
+		}
+		if (job->asked == want || !--tries)
+			break;
+	}
+}
+
+/**
+ * espudp_spread_take_back() - do without those that have not begun
+ * @job: nothing of it is left to be done
+ *
+ * Return: how many of those that were asked.
+ */
+unsigned int espudp_spread_take_back(struct espudp_job *job)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < job->asked; i++)
+		n += cmpxchg(&per_cpu_ptr(&helpers, job->cpu[i])->job, job, NULL) == job;
+	return n;
 }
 
 /**
