@@ -7,15 +7,17 @@
 # environment:
 #
 #   KERNEL=6.12          or 6.1
-#   ROUNDS=9             interleaved; the table has medians. On the instruction clock,
-#                        which repeats, 3
+#   FULL=1               all rows and contestants, and more rounds
+#   ROUNDS=5             interleaved; the table has medians. With FULL=1 9, but on the
+#                        instruction clock, which repeats, 3
 #   MODES="icount smp"   the instruction clock with one processor; two processors;
 #                        native is this machine, and needs root ("make bench-native")
-#   ROWS="tcp1 ..."      what is measured: tcp1, tcp8, l2tp, rtt, udp64, udp512, udp1372,
+#   ROWS="tcp1"          what is measured: tcp1, tcp8, l2tp, rtt, udp64, udp512, udp1372,
 #                        batch64, batch512, batch1372, peers1, peers100, peers10000,
-#                        state10000: see measure.sh. All, but with two processors tcp1,
-#                        tcp8, l2tp
-#   CONTESTANTS="plain xfrm xfrmgro zones libipsec wireguard espudp"
+#                        state10000: see measure.sh. With FULL=1 all, but with two
+#                        processors tcp1, tcp8, l2tp
+#   CONTESTANTS="plain xfrm wireguard espudp"
+#                        and xfrmgro, zones, libipsec
 #   CIPHERS="gcm128 chacha cbc256"
 #   DATAGRAMS=20000      of each row of UDP
 #   BYTES=20M            of a bulk transfer (8M with two processors)
@@ -45,13 +47,14 @@ KERNEL=${KERNEL:-6.12}
 export BENCH_OUT=${BENCH_OUT:-$repo/build/bench.json}
 raw=${BENCH_RAW:-$repo/build/bench}
 
-CONTESTANTS=${CONTESTANTS:-plain xfrm xfrmgro zones libipsec wireguard espudp}
+contestants='plain xfrm wireguard espudp'
+[ -z "${FULL-}$native" ] || contestants='plain xfrm xfrmgro zones libipsec wireguard espudp'
 settings=()
 setting()
 {
 	settings+=("$1=$2")
 }
-setting CONTESTANTS "$CONTESTANTS"
+setting CONTESTANTS "${CONTESTANTS:-$contestants}"
 setting CIPHERS "${CIPHERS:-gcm128 chacha cbc256}"
 setting OFFLOADS "${OFFLOADS:-default}"
 setting PARAMETERS "${PARAMETERS:-}"
@@ -88,6 +91,7 @@ for mode in $modes; do
 		rows="tcp1 tcp8 l2tp rtt $udp peers1 peers100 peers10000 state10000" ;;
 	*)	echo "no such mode: $mode" >&2; exit 2 ;;
 	esac
+	[ -n "${FULL-}$native" ] || rounds=5 rows=tcp1
 	rm -rf "${raw:?}/$mode"
 	mkdir -p "$raw/$mode"
 	echo "bench: kernel $KERNEL, mode $mode" >&2
