@@ -24,7 +24,7 @@ NAT_PORT=20500
 # shellcheck disable=SC2034
 ciphers_plain=none ciphers_xfrm='gcm128 chacha cbc256' ciphers_wireguard=chacha \
 	ciphers_espudp='gcm128 chacha cbc256' ciphers_libipsec='gcm128 chacha cbc256' \
-	ciphers_xfrmgro='gcm128 chacha cbc256'
+	ciphers_xfrmgro='gcm128 chacha cbc256' ciphers_zones='gcm128 chacha cbc256'
 
 # keys, with salt; of a cipher alone, then of its authentication
 declare -A key=(

@@ -14,9 +14,6 @@ PPP_MTU=1400
 # With L2TP, UDP and IP: what of them is not to be cut in pieces.
 L2TP_MTU=1440
 
-# shellcheck disable=SC2034
-ciphers_zones=$ciphers_xfrm
-
 ends=()
 
 # l2tp_end NS LOCAL PEER PORT INNER INNER-PEER
@@ -54,7 +51,7 @@ l2tp_down()
 
 plain_l2tp_up()
 {
-	l2tp_up 203.0.113.1 $NAT_PORT
+	l2tp_up 203.0.113.1 "$NAT_PORT"
 }
 
 plain_l2tp_down()
@@ -87,7 +84,7 @@ xfrm_l2tp_up()
 {
 	xfrm_sockets=()
 	xfrm_transport client 192.168.1.2 4500 203.0.113.2 4500 0x2001 0x1001 "$1" &&
-	xfrm_transport gateway 203.0.113.2 4500 203.0.113.1 $NAT_PORT 0x1001 0x2001 "$1" &&
+	xfrm_transport gateway 203.0.113.2 4500 203.0.113.1 "$NAT_PORT" 0x1001 0x2001 "$1" &&
 	l2tp_up 203.0.113.1 1701
 }
 
@@ -117,15 +114,17 @@ zones_l2tp_up()
 {
 	local ipsec=(-p udp --dport 1701 -m policy --dir in --pol ipsec)
 
+	# shellcheck disable=SC2034
 	xfrm_sockets=()
 	xfrm_transport client 192.168.1.2 4500 203.0.113.2 4500 0x2001 0x1001 "$1" &&
-	xfrm_transport gateway 203.0.113.2 4500 203.0.113.1 $NAT_PORT 0x1001 0x2001 "$1" 1 &&
+	xfrm_transport gateway 203.0.113.2 4500 203.0.113.1 "$NAT_PORT" 0x1001 0x2001 "$1" 1 &&
 	ip -n gateway route add 10.255.0.0/16 via 203.0.113.1 &&
 	zone raw PREROUTING "${ipsec[@]}" -j CT --zone-orig mark &&
 	zone mangle INPUT "${ipsec[@]}" -j CONNMARK --save-mark &&
 	zone nat INPUT "${ipsec[@]}" -j SNAT --to-source 10.255.0.1-10.255.255.254 &&
 	zone mangle OUTPUT -p udp --sport 1701 -d 10.255.0.0/16 -j CONNMARK --restore-mark ||
 		return 1
+	# shellcheck disable=SC2034
 	to=10.0.0.2
 	ends=()
 	l2tp_end client 192.168.1.2 203.0.113.2 1701 10.0.0.1 10.0.0.2 &&
@@ -170,7 +169,7 @@ espudp_l2tp_up()
 	n gateway espudp socket open tun0 port 4500 ipv4 &&
 	ip -n gateway link set tun0 addrgenmode none up &&
 	id=$(n gateway espudp peer add tun0 mode transport local 203.0.113.2 \
-		remote 203.0.113.1:$NAT_PORT \
+		remote "203.0.113.1:$NAT_PORT" \
 		selector local 203.0.113.2 remote 203.0.113.1 proto udp local-port 1701) &&
 	n gateway espudp sa add tun0 "$id" in spi 0x1001 "${words[@]}" &&
 	n gateway espudp sa add tun0 "$id" out spi 0x2001 "${words[@]}" &&
