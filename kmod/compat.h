@@ -93,6 +93,22 @@ static inline bool espudp_udp_accepts_super(struct sock *sk)
 #endif
 }
 
+/* Gives the stack TCP segments that were put together, behind what GRO has. Before 6.10
+ * GRO takes those of a super-packet with DF for ones of equal identifications.
+ */
+static inline void espudp_gro_receive_super(struct napi_struct *napi, struct sk_buff *skb)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+	if (skb_is_gso(skb)) {
+		napi_gro_flush(napi, false);
+		list_add_tail(&skb->list, &napi->rx_list);
+		napi->rx_count++;
+		return;
+	}
+#endif
+	napi_gro_receive(napi, skb);
+}
+
 /* Does GRO keep packets, or those that are done with, or wait for more? */
 static inline bool espudp_gro_keeps(const struct napi_struct *napi)
 {

@@ -451,7 +451,7 @@ static void merge_flush(struct rx_ctx *ctx)
 	struct sk_buff *skb = espudp_merge_end(&ctx->merge);
 
 	if (skb)
-		napi_gro_receive(&ctx->q->napi, skb);
+		espudp_gro_receive_super(&ctx->q->napi, skb);
 }
 
 /* The inner packet, alone in an skb of ours, checked and delivered. */
