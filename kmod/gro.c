@@ -280,10 +280,10 @@ void espudp_gro_detach(struct espudp_sock *es)
 		if (es->hooks[i].hook)
 			nf_unregister_net_hook(sock_net(es->sk), &es->hooks[i]);
 	espudp_udp_accept_super(es->sk, false);
-	/* UDP reads each pointer twice: as long as the socket can be found, no processor may
-	 * be in between.
+	/* UDP reads each pointer twice, so on a socket that stays no processor may be in
+	 * between. One that nobody can find now may be bound again.
 	 */
-	if (es->adopted && !sk_unhashed(es->sk) &&
+	if (es->adopted &&
 	    (udp_sk(es->sk)->gro_receive == gro_receive ||
 	     udp_sk(es->sk)->gro_complete == gro_complete))
 		stop_machine(clear_gro, es->sk, NULL);

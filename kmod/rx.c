@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The receive path, from a datagram to the inner packet's delivery.
  *
- *	espudp_rx_queue		UDP: SPI known? onto this CPU's queue
+ *	espudp_rx_queue		UDP: SPI known? onto this CPU's queue, or where
+ *				its last ones still are
  *	espudp_rx_poll		NAPI: rx_datagrams for each, then batch_finish for
  *				those whose crypto is done, in order
  *	rx_datagrams		one, or a super-packet's: rx_add for each

@@ -39,7 +39,9 @@ static void help(struct work_struct *work)
 	struct helper *h = container_of(work, struct helper, work);
 	struct espudp_job *job;
 
-	while ((job = xchg(&h->job, NULL))) {
+	/* One at a time: whoever puts another here has the work done again. */
+	job = xchg(&h->job, NULL);
+	if (job) {
 		local_bh_disable();
 		espudp_job_help(job);
 		local_bh_enable();
