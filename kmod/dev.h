@@ -24,6 +24,9 @@ struct espudp_sock;
  * @queued: packets ever put into @in, under its lock
  * @taken: packets ever taken out; owned by the poll
  * @done: likewise, those that were handed down, with all before them
+ * @settled: what @done was two polls before, and @prev one before
+ * @began: when the last poll began, and @ended it, units of 1024 ns
+ * @span: how long polls take, of late
  * @flying: ESP packets of @order
  * @csd: takes the poll to @cpu
  * @down: why packets are dropped when the device goes down
@@ -39,6 +42,11 @@ struct espudp_queue {
 	u16 queued;
 	u16 taken;
 	u16 done;
+	u16 prev;
+	u16 settled;
+	u32 began;
+	u32 ended;
+	u32 span;
 	unsigned int flying;
 	call_single_data_t csd;
 	enum espudp_drop down;

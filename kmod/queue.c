@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Per-CPU queues with a NAPI instance each, and the crypto jobs they run. */
+#include <linux/sched/clock.h>
 #include "queue.h"
 #include "spread.h"
 
 /* Packets that one takes of a job that several do. */
 #define SHARE	2
+/* How many polls' time what they handed down may wait on the CPU. */
+#define SETTLED	4
 
 static void queue_arrived(void *info)
 {
@@ -26,12 +29,29 @@ static void queue_wake(struct espudp_queue *q)
 	put_cpu();
 }
 
+/* Nobody needs it who has one CPU. */
+static u32 queue_clock(void)
+{
+	return num_online_cpus() > 1 ? local_clock() >> 10 : 0;
+}
+
+/* Has a packet, and all before it, left the CPU? What a poll hands down may be in a
+ * backlog of the CPU, behind others of its polls.
+ */
+static bool queue_settled(const struct espudp_queue *q, u16 packet)
+{
+	if ((s16)(READ_ONCE(q->settled) - packet) >= 0)
+		return true;
+	return (s16)(READ_ONCE(q->done) - packet) >= 0 &&
+	       (s32)(queue_clock() - READ_ONCE(q->ended)) > (s32)(SETTLED * READ_ONCE(q->span));
+}
+
 /**
  * espudp_queue_for() - the queue for a packet
  * @queues: of one direction
  * @slot: of the flow, or SA: told the queue's CPU and number once a packet is in
  *
- * This CPU's, unless an earlier packet still is on another one's, which it must not
+ * This CPU's, unless an earlier packet still is on another CPU, which it must not
  * overtake.
  *
  * Context: BH off.
@@ -40,10 +60,9 @@ struct espudp_queue *espudp_queue_for(struct espudp_queue __percpu *queues, cons
 {
 	u32 last = READ_ONCE(*slot);
 	struct espudp_queue *q = per_cpu_ptr(queues, last >> 16);
+	struct espudp_queue *here = this_cpu_ptr(queues);
 
-	if ((s16)(READ_ONCE(q->done) - (u16)last) >= 0)
-		q = this_cpu_ptr(queues);
-	return q;
+	return q == here || queue_settled(q, last) ? here : q;
 }
 
 /**
@@ -88,6 +107,7 @@ unsigned int espudp_queue_take(struct espudp_queue *q, struct sk_buff_head *in, 
 	unsigned int n = 0, bytes = 0, packets = q->flying;
 	struct sk_buff *skb;
 
+	q->began = queue_clock();
 	__skb_queue_head_init(in);
 	if (skb_queue_empty_lockless(&q->in))
 		return 0;
@@ -109,8 +129,19 @@ static void queue_done(struct espudp_queue *q, unsigned int n)
 {
 	struct espudp_job *job = list_first_entry_or_null(&q->order, struct espudp_job, list);
 
+	WRITE_ONCE(q->settled, q->prev);
+	q->prev = q->done;
 	q->taken += n;
 	WRITE_ONCE(q->done, job ? job->before : q->taken);
+}
+
+/* Notes when a poll ended, and how long polls take: the longest, forgotten slowly. */
+static void queue_timed(struct espudp_queue *q)
+{
+	u32 now = queue_clock();
+
+	WRITE_ONCE(q->span, max(now - q->began, q->span - q->span / 8));
+	WRITE_ONCE(q->ended, now);
 }
 
 /**
@@ -124,6 +155,7 @@ static void queue_done(struct espudp_queue *q, unsigned int n)
 int espudp_queue_end(struct espudp_queue *q, int done, int budget)
 {
 	queue_done(q, done);
+	queue_timed(q);
 	if (!skb_queue_empty_lockless(&q->in) && q->flying < ESPUDP_IN_FLIGHT)
 		return budget;
 	if (done < budget)

@@ -30,7 +30,7 @@ struct helper {
 static DEFINE_PER_CPU(struct helper, helpers);
 static struct workqueue_struct *wq;
 
-static bool parallel;
+static bool parallel = true;
 module_param(parallel, bool, 0644);
 MODULE_PARM_DESC(parallel, "encrypt and decrypt large batches on CPUs that are idle");
 
