@@ -28,6 +28,8 @@ struct espudp_sock;
  * @began: when the last poll began, and @ended it, units of 1024 ns
  * @span: how long polls take, of late
  * @flying: ESP packets of @order
+ * @skip: large batches for which no helper is to be asked, and after the next that
+ *	nobody helps with, @shy tells how many
  * @csd: takes the poll to @cpu
  * @down: why packets are dropped when the device goes down
  * @order: started packets or batches, oldest first, finished strictly in this
@@ -39,15 +41,17 @@ struct espudp_queue {
 	struct sk_buff_head in;
 	unsigned int bytes;
 	u16 cpu;
-	u16 queued;
-	u16 taken;
-	u16 done;
-	u16 prev;
-	u16 settled;
+	u64 queued;
+	u64 taken;
+	u64 done;
+	u64 prev;
+	u64 settled;
 	u32 began;
 	u32 ended;
 	u32 span;
 	unsigned int flying;
+	u8 skip;
+	u8 shy;
 	call_single_data_t csd;
 	enum espudp_drop down;
 	struct list_head order;
@@ -60,7 +64,7 @@ struct espudp_queue {
  *	where both are needed, never the other way round
  * @sock4: socket for IPv4 outer packets; @sock6 likewise
  * @flows: by hash, on which queue a flow's last packet is: its CPU, and in the
- *	lower half what @queued was
+ *	lower 48 bits what @queued was
  * @peers: by id
  * @spis: inbound SAs and reserved SPIs
  * @reserved: SPIs without a peer
@@ -78,7 +82,7 @@ struct espudp_dev {
 	struct espudp_sock __rcu *sock6;
 	struct espudp_queue __percpu *rxq;
 	struct espudp_queue __percpu *txq;
-	u32 flows[ESPUDP_FLOWS];
+	u64 flows[ESPUDP_FLOWS];
 	struct rhashtable spis;
 	struct espudp_select select;
 	struct espudp_pools pools;

@@ -6,8 +6,13 @@
 
 /* Packets that one takes of a job that several do. */
 #define SHARE	2
-/* How many polls' time what they handed down may wait on the CPU. */
-#define SETTLED	4
+/* How long what polls handed down may wait on the CPU: as long as so many polls take,
+ * and at least so many units of 1024 ns.
+ */
+#define SETTLED		4
+#define SETTLED_MIN	250
+/* A slot has the CPU above so many bits of a packet's number. */
+#define SLOT_BITS	48
 
 static void queue_arrived(void *info)
 {
@@ -22,9 +27,14 @@ static void queue_arrived(void *info)
  */
 static void queue_wake(struct espudp_queue *q)
 {
+	int cpu;
+
 	if (!napi_schedule_prep(&q->napi))
 		return;
-	if (q->cpu == get_cpu() || smp_call_function_single_async(q->cpu, &q->csd))
+	cpu = get_cpu();
+	/* PREEMPT_RT does not want softirqs raised by such calls. */
+	if (q->cpu == cpu || IS_ENABLED(CONFIG_PREEMPT_RT) ||
+	    smp_call_function_single_async(q->cpu, &q->csd))
 		__napi_schedule(&q->napi);
 	put_cpu();
 }
@@ -38,12 +48,17 @@ static u32 queue_clock(void)
 /* Has a packet, and all before it, left the CPU? What a poll hands down may be in a
  * backlog of the CPU, behind others of its polls.
  */
-static bool queue_settled(const struct espudp_queue *q, u16 packet)
+static bool queue_settled(const struct espudp_queue *q, u64 packet)
 {
-	if ((s16)(READ_ONCE(q->settled) - packet) >= 0)
+	u32 wait;
+
+	if (READ_ONCE(q->settled) >= packet)
 		return true;
-	return (s16)(READ_ONCE(q->done) - packet) >= 0 &&
-	       (s32)(queue_clock() - READ_ONCE(q->ended)) > (s32)(SETTLED * READ_ONCE(q->span));
+	/* Pairs with queue_done(): when that poll ended is told before. */
+	if (smp_load_acquire(&q->done) < packet)
+		return false;
+	wait = max(SETTLED * READ_ONCE(q->span), (u32)SETTLED_MIN);
+	return (s32)(queue_clock() - READ_ONCE(q->ended) - wait) > 0;
 }
 
 /**
@@ -56,13 +71,13 @@ static bool queue_settled(const struct espudp_queue *q, u16 packet)
  *
  * Context: BH off.
  */
-struct espudp_queue *espudp_queue_for(struct espudp_queue __percpu *queues, const u32 *slot)
+struct espudp_queue *espudp_queue_for(struct espudp_queue __percpu *queues, const u64 *slot)
 {
-	u32 last = READ_ONCE(*slot);
-	struct espudp_queue *q = per_cpu_ptr(queues, last >> 16);
+	u64 last = READ_ONCE(*slot);
+	struct espudp_queue *q = per_cpu_ptr(queues, last >> SLOT_BITS);
 	struct espudp_queue *here = this_cpu_ptr(queues);
 
-	return q == here || queue_settled(q, last) ? here : q;
+	return q == here || queue_settled(q, last & (BIT_ULL(SLOT_BITS) - 1)) ? here : q;
 }
 
 /**
@@ -74,7 +89,7 @@ struct espudp_queue *espudp_queue_for(struct espudp_queue __percpu *queues, cons
  * Context: BH off.
  * Return: false if the queue is full.
  */
-bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u32 *slot)
+bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u64 *slot)
 {
 	spin_lock(&q->in.lock);
 	if (unlikely(q->bytes + skb->truesize > ESPUDP_QUEUE_BYTES)) {
@@ -84,7 +99,7 @@ bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u32 *slot)
 	q->bytes += skb->truesize;
 	__skb_queue_tail(&q->in, skb);
 	q->queued++;
-	WRITE_ONCE(*slot, q->cpu << 16 | q->queued);
+	WRITE_ONCE(*slot, (u64)q->cpu << SLOT_BITS | q->queued);
 	spin_unlock(&q->in.lock);
 	queue_wake(q);
 	return true;
@@ -132,7 +147,8 @@ static void queue_done(struct espudp_queue *q, unsigned int n)
 	WRITE_ONCE(q->settled, q->prev);
 	q->prev = q->done;
 	q->taken += n;
-	WRITE_ONCE(q->done, job ? job->before : q->taken);
+	/* Pairs with queue_settled(). */
+	smp_store_release(&q->done, job ? job->before : q->taken);
 }
 
 /* Notes when a poll ended, and how long polls take: the longest, forgotten slowly. */
@@ -154,9 +170,14 @@ static void queue_timed(struct espudp_queue *q)
  */
 int espudp_queue_end(struct espudp_queue *q, int done, int budget)
 {
-	queue_done(q, done);
+	bool more = !skb_queue_empty_lockless(&q->in) && q->flying < ESPUDP_IN_FLIGHT;
+
+	/* Else what came in this tick would stay in GRO. */
+	if (more)
+		napi_gro_flush(&q->napi, false);
 	queue_timed(q);
-	if (!skb_queue_empty_lockless(&q->in) && q->flying < ESPUDP_IN_FLIGHT)
+	queue_done(q, done);
+	if (more)
 		return budget;
 	if (done < budget)
 		napi_complete_done(&q->napi, done);

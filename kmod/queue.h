@@ -61,7 +61,7 @@ struct espudp_job {
 	bool kept;
 	u8 asked;
 	u16 cpu[ESPUDP_JOB_HELPERS];
-	u16 before;
+	u64 before;
 	unsigned int n;
 	struct espudp_job_pkt pkt[ESPUDP_BATCH_SEGS];
 };
@@ -76,8 +76,8 @@ static inline unsigned int espudp_skb_parts(const struct sk_buff *skb, unsigned 
 	return skb_is_gso(skb) ? DIV_ROUND_UP(skb->len - hlen, skb_shinfo(skb)->gso_size) : 1;
 }
 
-struct espudp_queue *espudp_queue_for(struct espudp_queue __percpu *queues, const u32 *slot);
-bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u32 *slot);
+struct espudp_queue *espudp_queue_for(struct espudp_queue __percpu *queues, const u64 *slot);
+bool espudp_queue_put(struct espudp_queue *q, struct sk_buff *skb, u64 *slot);
 unsigned int espudp_queue_take(struct espudp_queue *q, struct sk_buff_head *in, unsigned int max);
 int espudp_queue_end(struct espudp_queue *q, int done, int budget);
 struct espudp_queue __percpu *

@@ -54,7 +54,7 @@ struct espudp_sa {
 	struct espudp_oa oa;
 	struct in6_addr seen_local;
 	u8 seen_family;
-	u32 queued;
+	u64 queued;
 	atomic64_t packets;
 	atomic64_t bytes;
 	unsigned long last_used;

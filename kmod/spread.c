@@ -5,7 +5,7 @@
  * each takes the next few packets until there are none left. Who has not begun by then
  * is not needed any more. So a flow has as many CPUs as are idle, however few batches
  * are under way, and waits for none that is not; small batches, for whose sake nobody is
- * woken, are no slower.
+ * woken, are no slower. Where nobody ever comes in time, he is not asked often.
  */
 #include <linux/moduleparam.h>
 #include <linux/sched/isolation.h>
@@ -16,6 +16,8 @@
 #define LARGE	8
 /* CPUs that are looked at. */
 #define TRIES	8
+/* Batches for which nobody is asked after nobody has come, at most. */
+#define SHY	63
 
 /**
  * struct helper - what helps on a CPU
@@ -32,29 +34,38 @@ static struct workqueue_struct *wq;
 
 static bool parallel = true;
 module_param(parallel, bool, 0644);
-MODULE_PARM_DESC(parallel, "encrypt and decrypt large batches on CPUs that are idle");
+MODULE_PARM_DESC(parallel, "encrypt and decrypt large batches on several CPUs");
 
 static void help(struct work_struct *work)
 {
 	struct helper *h = container_of(work, struct helper, work);
 	struct espudp_job *job;
 
+	/* Who has taken a job goes on at once, for it is waited for. */
+	local_bh_disable();
 	/* One at a time: whoever puts another here has the work done again. */
 	job = xchg(&h->job, NULL);
-	if (job) {
-		local_bh_disable();
+	if (job)
 		espudp_job_help(job);
-		local_bh_enable();
-	}
+	local_bh_enable();
 }
 
 /**
  * espudp_spread_wanted() - would a job's crypto be worth another CPU?
  * @job: set up
+ *
+ * Context: the queue's poll.
  */
 bool espudp_spread_wanted(const struct espudp_job *job)
 {
-	return job->n >= LARGE && num_online_cpus() > 1 && READ_ONCE(parallel);
+	/* With PREEMPT_RT, who has taken a job may have to wait for others. */
+	if (job->n < LARGE || num_online_cpus() == 1 || !READ_ONCE(parallel) ||
+	    IS_ENABLED(CONFIG_PREEMPT_RT))
+		return false;
+	if (!job->q->skip)
+		return true;
+	job->q->skip--;
+	return false;
 }
 
 /**
@@ -72,7 +83,8 @@ void espudp_spread_ask(struct espudp_job *job)
 	for_each_cpu_wrap(cpu, cpu_online_mask, self) {
 		struct helper *h = per_cpu_ptr(&helpers, cpu);
 
-		if (cpu == self || !housekeeping_cpu(cpu, HK_TYPE_DOMAIN))
+		if (cpu == self || !housekeeping_cpu(cpu, HK_TYPE_DOMAIN) ||
+		    !housekeeping_cpu(cpu, HK_TYPE_WQ))
 			continue;
 		if (!READ_ONCE(h->job)) {
 			atomic_inc(&job->pending);
@@ -92,14 +104,21 @@ void espudp_spread_ask(struct espudp_job *job)
  * espudp_spread_take_back() - do without those that have not begun
  * @job: nothing of it is left to be done
  *
+ * Context: the queue's poll.
  * Return: how many of those that were asked.
  */
 unsigned int espudp_spread_take_back(struct espudp_job *job)
 {
+	struct espudp_queue *q = job->q;
 	unsigned int i, n = 0;
 
 	for (i = 0; i < job->asked; i++)
 		n += cmpxchg(&per_cpu_ptr(&helpers, job->cpu[i])->job, job, NULL) == job;
+	if (n < job->asked)
+		q->shy = 0;
+	else if (n)
+		q->shy = min(2 * q->shy + 1, SHY);
+	q->skip = q->shy;
 	return n;
 }
 

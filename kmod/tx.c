@@ -604,7 +604,7 @@ netdev_tx_t espudp_tx_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	struct espudp_dev *edev = netdev_priv(dev);
 	struct espudp_queue *q;
-	u32 *slot;
+	u64 *slot;
 
 	skb = skb_share_check(skb, GFP_ATOMIC);
 	if (unlikely(!skb)) {
