@@ -65,6 +65,14 @@ found:
 	return true;
 }
 
+/* A piece by itself: too large for a chunk, or there is memory in small pieces only. */
+static void *alone(unsigned int len)
+{
+	struct page *page = alloc_pages(GFP_ATOMIC | __GFP_COMP | __GFP_NOWARN, get_order(len));
+
+	return page ? page_address(page) : NULL;
+}
+
 /**
  * espudp_mem_get() - get a piece of packet memory
  * @use: pieces of different uses come back after different times
@@ -86,19 +94,16 @@ void *espudp_mem_get(enum espudp_mem_use use, unsigned int len, unsigned int ali
 
 	if (espudp_fault())
 		return NULL;
-	if (unlikely(len > CHUNK_SIZE)) {
-		page = alloc_pages(GFP_ATOMIC | __GFP_COMP | __GFP_NOWARN,
-				   get_order(len));
-		return page ? page_address(page) : NULL;
-	}
+	if (unlikely(len > CHUNK_SIZE))
+		return alone(len);
 
 	at = ALIGN(r->used, align);
 	/* Ciphers walk a packet page by page, and each step costs. */
 	if (use == ESPUDP_MEM_RX && len <= PAGE_SIZE && offset_in_page(at) + len > PAGE_SIZE)
 		at = PAGE_ALIGN(at);
 	if (unlikely(!r->n || at + len > CHUNK_SIZE)) {
-		if (!ring_advance(r, use))
-			return NULL;
+		if (unlikely(!ring_advance(r, use)))
+			return alone(len);
 		at = 0;
 	}
 	page = r->chunk[r->cur];
