@@ -3,6 +3,7 @@
 #include <linux/file.h>
 #include <linux/net.h>
 #include <linux/slab.h>
+#include <net/dst_cache.h>
 #include <net/udp.h>
 #include <net/udp_tunnel.h>
 #include "dev.h"
@@ -135,7 +136,11 @@ static void sock_close(struct espudp_sock *es)
 		write_unlock_bh(&es->sk->sk_callback_lock);
 		release_sock(es->sk);
 		synchronize_rcu();
-		WRITE_ONCE(udp_sk(es->sk)->encap_err_rcv, NULL);
+		/* It may be somebody else's by now. */
+		write_lock_bh(&es->sk->sk_callback_lock);
+		if (!es->sk->sk_user_data)
+			WRITE_ONCE(udp_sk(es->sk)->encap_err_rcv, NULL);
+		write_unlock_bh(&es->sk->sk_callback_lock);
 		sock_put(es->sk);
 	} else {
 		udp_tunnel_sock_release(es->sk->sk_socket);
@@ -323,7 +328,9 @@ static struct espudp_sock *slot(struct espudp_dev *edev, struct espudp_sock __rc
  */
 void espudp_sock_detach_all(struct espudp_dev *edev)
 {
+	struct espudp_peer *peer;
 	struct espudp_sock *es;
+	unsigned long id;
 
 	lockdep_assert_held(&edev->lock);
 	es = slot(edev, edev->sock4);
@@ -332,6 +339,11 @@ void espudp_sock_detach_all(struct espudp_dev *edev)
 	es = slot(edev, edev->sock6);
 	if (es)
 		detach(edev, es);
+	/* Without a socket nobody looks at cached routes, which keep what is of this
+	 * namespace, and must not outlive it.
+	 */
+	xa_for_each(&edev->peers, id, peer)
+		dst_cache_reset_now(&peer->dst_cache);
 }
 
 /**
