@@ -35,7 +35,8 @@ enum espudp_limits {
 	ESPUDP_SOCKET_CHECK	= 2,		/* seconds between looks at adopted sockets */
 	ESPUDP_ICMP_RATE	= 100,		/* errors looked at in a second */
 	ESPUDP_IKE_RATE		= 100,		/* IKE datagrams told of in a second */
-	ESPUDP_SILENT		= 30,		/* seconds until a peer may lose its address */
+	ESPUDP_SILENT		= 120,		/* seconds until a peer may lose its address: */
+						/* an idle L2TP session is heard every 60 */
 	ESPUDP_SEQ_EARLY	= 1 << 20,	/* sequence numbers left at the first warning */
 };
 

@@ -183,9 +183,23 @@ int espudp_netlink_get_endpoint(const struct espudp_peer *peer, struct espudp_en
 	return 0;
 }
 
-static int check_remote(const struct espudp_dev *edev, const struct espudp_endpoint *ep,
-			const struct nlattr *attr, struct netlink_ext_ack *extack)
+/**
+ * espudp_netlink_check_remote() - may a peer be there?
+ * @edev: device, locked
+ * @peer: peer, or NULL for one to be made
+ * @ep: outer addresses
+ * @attr: the remote one's
+ * @extack: told why not
+ *
+ * Return: 0, -EADDRINUSE or -EINVAL.
+ */
+int espudp_netlink_check_remote(const struct espudp_dev *edev, const struct espudp_peer *peer,
+				const struct espudp_endpoint *ep, const struct nlattr *attr,
+				struct netlink_ext_ack *extack)
 {
+	if (peer && peer->virt_family && ep->has_remote && peer->virt_family != ep->family)
+		return espudp_netlink_refuse(extack, attr, -EINVAL,
+					     "virtual and outer address are of different families");
 	if (ep->has_remote && espudp_pool_covers(edev, ep->family, &ep->remote))
 		return espudp_netlink_refuse(extack, attr, -EADDRINUSE,
 					     "the outer address is one of the device's virtual addresses");
@@ -378,7 +392,8 @@ static int check(struct espudp_dev *edev, struct espudp_peer *peer, struct nlatt
 					  tb[ESPUDP_A_PEER_REMOTE],
 					  tb[ESPUDP_A_PEER_REMOTE_PORT], extack);
 	if (!err && tb[ESPUDP_A_PEER_REMOTE])
-		err = check_remote(edev, &c->ep, tb[ESPUDP_A_PEER_REMOTE], extack);
+		err = espudp_netlink_check_remote(edev, peer, &c->ep, tb[ESPUDP_A_PEER_REMOTE],
+						  extack);
 	if (!err)
 		err = check_mode(peer, tb, nest, c, extack);
 	if (!err)
@@ -442,8 +457,10 @@ static int change(struct espudp_peer *peer, struct peer_change *c, struct nlattr
 	}
 	if (ep)
 		espudp_peer_set_endpoint(peer, ep);
-	if (tb[ESPUDP_A_PEER_NAME])
+	if (tb[ESPUDP_A_PEER_NAME]) {
 		nla_strscpy(peer->name, tb[ESPUDP_A_PEER_NAME], sizeof(peer->name));
+		espudp_pool_rename(peer);
+	}
 	if (tb[ESPUDP_A_PEER_IKE])
 		nla_strscpy(peer->ike, tb[ESPUDP_A_PEER_IKE], sizeof(peer->ike));
 	if (tb[ESPUDP_A_PEER_COOKIE])

@@ -327,6 +327,8 @@ static int sa_new(struct espudp_dev *edev, struct genl_info *info)
 	if (!err && tb[ESPUDP_A_SA_REMOTE] && !ep.has_remote)
 		err = espudp_netlink_refuse(extack, tb[ESPUDP_A_SA_REMOTE], -EINVAL,
 					    "the unspecified address is no peer's");
+	if (!err && tb[ESPUDP_A_SA_REMOTE])
+		err = espudp_netlink_check_remote(edev, peer, &ep, tb[ESPUDP_A_SA_REMOTE], extack);
 	if (err)
 		return err;
 	get_lifetimes(tb, &life);

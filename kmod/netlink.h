@@ -71,6 +71,10 @@ int espudp_netlink_get_endpoint(const struct espudp_peer *peer, struct espudp_en
 				const struct nlattr *local, const struct nlattr *remote,
 				const struct nlattr *port, struct netlink_ext_ack *extack);
 
+int espudp_netlink_check_remote(const struct espudp_dev *edev, const struct espudp_peer *peer,
+				const struct espudp_endpoint *ep, const struct nlattr *attr,
+				struct netlink_ext_ack *extack);
+
 /* The text for a refusal whose reason needs no other. */
 static inline void espudp_netlink_explain(struct netlink_ext_ack *extack, int err)
 {

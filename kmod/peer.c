@@ -27,6 +27,32 @@ static void keepalive_timer(struct timer_list *t)
 	mod_timer(&peer->keepalive_timer, jiffies + every - idle);
 }
 
+/* Changes that were not told at once: the last one is, if it made a difference. */
+static void mapping_timer(struct timer_list *t)
+{
+	struct espudp_peer *peer = from_timer(peer, t, mapping_timer);
+	const struct espudp_endpoint *ep;
+	struct espudp_endpoint was, now;
+	bool tell;
+	u32 lost;
+
+	spin_lock(&peer->lock);
+	ep = rcu_dereference_protected(peer->ep, lockdep_is_held(&peer->lock));
+	lost = peer->mapping_lost;
+	tell = lost && ep && ep->has_remote &&
+	       (ep->remote_port != peer->told.remote_port || ep->family != peer->told.family ||
+		!espudp_addr_equal(ep->family, &ep->remote, &peer->told.remote));
+	peer->mapping_lost = 0;
+	if (tell) {
+		was = peer->told;
+		now = *ep;
+		peer->last_mapping_event = jiffies;
+	}
+	spin_unlock(&peer->lock);
+	if (tell)
+		espudp_event_mapping(peer, &was, &now, lost - 1);
+}
+
 /**
  * espudp_peer_set_keepalive() - change the keepalive interval
  * @peer: peer, its device locked
@@ -86,7 +112,7 @@ struct espudp_peer *espudp_peer_new(struct espudp_dev *edev, u32 id,
 		NL_SET_ERR_MSG(extack, "too many peers");
 		return ERR_PTR(-ENOSPC);
 	}
-	peer = kzalloc(sizeof(*peer), GFP_KERNEL);
+	peer = kzalloc(sizeof(*peer), GFP_KERNEL_ACCOUNT);
 	if (!peer)
 		return ERR_PTR(-ENOMEM);
 	peer->edev = edev;
@@ -95,6 +121,7 @@ struct espudp_peer *espudp_peer_new(struct espudp_dev *edev, u32 id,
 	INIT_LIST_HEAD(&peer->sas);
 	kref_init(&peer->ref);
 	timer_setup(&peer->keepalive_timer, keepalive_timer, 0);
+	timer_setup(&peer->mapping_timer, mapping_timer, 0);
 	peer->made = jiffies;
 	peer->last_tx = jiffies;
 	/* Events are rate limited from the second one on. */
@@ -102,10 +129,10 @@ struct espudp_peer *espudp_peer_new(struct espudp_dev *edev, u32 id,
 	peer->last_acquire_event = jiffies - HZ;
 
 	err = -ENOMEM;
-	peer->stats = espudp_stats_alloc(GFP_KERNEL);
+	peer->stats = espudp_stats_alloc(GFP_KERNEL_ACCOUNT);
 	if (!peer->stats)
 		goto free_peer;
-	err = dst_cache_init(&peer->dst_cache, GFP_KERNEL);
+	err = dst_cache_init(&peer->dst_cache, GFP_KERNEL_ACCOUNT);
 	if (err)
 		goto free_stats;
 
@@ -192,6 +219,7 @@ void espudp_peer_kill(struct espudp_peer *peer)
 	edev->n_peers--;
 	edev->generation++;
 	timer_shutdown_sync(&peer->keepalive_timer);
+	timer_shutdown_sync(&peer->mapping_timer);
 	spin_lock_bh(&peer->lock);
 	peer->dead = true;
 	spin_unlock_bh(&peer->lock);
@@ -356,6 +384,8 @@ static bool may_roam(const struct espudp_peer *peer, const struct espudp_endpoin
 {
 	bool same;
 
+	if (peer->virt_family && peer->virt_family != seen->family)
+		return false;
 	if (!ep || !ep->has_remote)
 		return peer->roaming != ESPUDP_ROAMING_OFF;
 	same = ep->family == seen->family &&
@@ -363,6 +393,21 @@ static bool may_roam(const struct espudp_peer *peer, const struct espudp_endpoin
 	if (peer->roaming == ESPUDP_ROAMING_ADDRESS)
 		return true;
 	return peer->roaming == ESPUDP_ROAMING_PORT && same;
+}
+
+/* Does a newer SA own the endpoint, one that is still there? */
+static bool overruled(const struct espudp_peer *peer, const struct espudp_sa *sa)
+{
+	u32 gen = READ_ONCE(peer->ep_gen);
+	const struct espudp_sa *in;
+
+	if (likely(sa->gen >= gen))
+		return false;
+	list_for_each_entry_rcu(in, &peer->sas, list)
+		if (in->dir == ESPUDP_DIR_IN && in->gen > sa->gen && in->gen <= gen &&
+		    READ_ONCE(in->state) != ESPUDP_SA_STATE_RESERVED)
+			return true;
+	return false;
 }
 
 /**
@@ -377,10 +422,10 @@ void espudp_peer_roam(struct espudp_peer *peer, struct espudp_sa *sa,
 		      const struct espudp_endpoint *seen)
 {
 	struct espudp_endpoint *ep, *old, now, was = {};
-	bool tell = false;
 	u32 lost = 0;
+	bool tell;
 
-	if (sa->gen < READ_ONCE(peer->ep_gen))
+	if (overruled(peer, sa))
 		return;
 	ep = kmemdup(seen, sizeof(*seen), GFP_ATOMIC | __GFP_NOWARN);
 	if (!ep)
@@ -405,13 +450,17 @@ void espudp_peer_roam(struct espudp_peer *peer, struct espudp_sa *sa,
 	}
 	now = *ep;
 	ep_publish(peer, ep);
-	if (time_after_eq(jiffies, peer->last_mapping_event + HZ)) {
+	tell = time_after_eq(jiffies, peer->last_mapping_event + HZ);
+	if (tell) {
 		peer->last_mapping_event = jiffies;
 		lost = peer->mapping_lost;
 		peer->mapping_lost = 0;
-		tell = true;
+		if (lost)
+			was = peer->told;
 	} else {
-		peer->mapping_lost++;
+		if (!peer->mapping_lost++)
+			peer->told = was;
+		mod_timer(&peer->mapping_timer, peer->last_mapping_event + HZ);
 	}
 	espudp_peer_renew_later(peer);
 	spin_unlock(&peer->lock);

@@ -49,6 +49,7 @@ struct espudp_endpoint {
  * @last_rx: jiffies of the last authenticated packet; 0 for never
  * @last_tx: likewise of the last datagram sent
  * @dead: unlinked; nobody may start anything with it
+ * @mapping_timer: tells of the last of @mapping_lost changes, after that to @told
  * @ike: name of the IKE SA, under the device's lock
  *
  * References: one from the device's table, one from each SA, one from each
@@ -91,6 +92,8 @@ struct espudp_peer {
 	struct list_head sas;
 	unsigned int n_sas;
 	struct timer_list keepalive_timer;
+	struct timer_list mapping_timer;
+	struct espudp_endpoint told;
 	u32 serial;		/* for created/destroyed lines */
 	struct kref ref;
 	struct rcu_work free_work;

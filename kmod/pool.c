@@ -21,13 +21,15 @@
  * @peer: owner, or NULL
  * @list: among the released ones
  * @since: of the release, jiffies
+ * @named: by name, if there is one
  * @remote: outer address of the last owner, which is known by that and @name when
  *	it comes back
- * @name: name of the last owner
+ * @name: of the owner, or the last one; the rest is zeros
  * @rcu: readers may be looking
  */
 struct pool_addr {
 	struct rhash_head node;
+	struct rhlist_head named;
 	struct in6_addr addr;
 	struct espudp_peer __rcu *peer;
 	struct list_head list;
@@ -41,6 +43,13 @@ static const struct rhashtable_params addr_params = {
 	.key_len = sizeof(struct in6_addr),
 	.key_offset = offsetof(struct pool_addr, addr),
 	.head_offset = offsetof(struct pool_addr, node),
+	.automatic_shrinking = true,
+};
+
+static const struct rhashtable_params name_params = {
+	.key_len = ESPUDP_NAME_LEN,
+	.key_offset = offsetof(struct pool_addr, name),
+	.head_offset = offsetof(struct pool_addr, named),
 	.automatic_shrinking = true,
 };
 
@@ -60,7 +69,7 @@ static struct espudp_pool *pool_of(struct espudp_dev *edev, u8 family)
  */
 int espudp_pool_init(struct espudp_dev *edev)
 {
-	int i;
+	int i, err;
 
 	for (i = 0; i < 2; i++) {
 		struct espudp_pool *pool = &edev->pools.pool[i];
@@ -70,7 +79,13 @@ int espudp_pool_init(struct espudp_dev *edev)
 		pool->family = i ? AF_INET6 : AF_INET;
 	}
 	INIT_LIST_HEAD(&edev->pools.released);
-	return rhashtable_init(&edev->pools.hash, &addr_params);
+	err = rhashtable_init(&edev->pools.hash, &addr_params);
+	if (err)
+		return err;
+	err = rhltable_init(&edev->pools.names, &name_params);
+	if (err)
+		rhashtable_destroy(&edev->pools.hash);
+	return err;
 }
 
 static void addr_free(struct espudp_pools *pools, struct pool_addr *pa)
@@ -78,6 +93,8 @@ static void addr_free(struct espudp_pools *pools, struct pool_addr *pa)
 	list_del(&pa->list);
 	pools->n_released--;
 	rhashtable_remove_fast(&pools->hash, &pa->node, addr_params);
+	if (*pa->name)
+		rhltable_remove(&pools->names, &pa->named, name_params);
 	kfree_rcu(pa, rcu);
 }
 
@@ -105,6 +122,7 @@ void espudp_pool_destroy(struct espudp_dev *edev)
 	for (i = 0; i < 2; i++)
 		list_del(&edev->pools.pool[i].list);
 	mutex_unlock(&all_pools_lock);
+	rhltable_destroy(&edev->pools.names);
 	rhashtable_destroy(&edev->pools.hash);
 }
 
@@ -372,20 +390,48 @@ static bool remote_equal(const struct espudp_peer *peer, u8 family,
 static struct pool_addr *returning(struct espudp_dev *edev, u8 family, const char *name,
 				   const struct in6_addr *remote)
 {
+	struct rhlist_head *list, *tmp;
+	struct pool_addr *pa, *found = NULL;
+	char key[ESPUDP_NAME_LEN];
 	struct espudp_peer *peer;
-	struct pool_addr *pa;
-	unsigned long id;
 
-	list_for_each_entry(pa, &edev->pools.released, list)
-		if (espudp_pool_covers(edev, family, &pa->addr) &&
-		    !strcmp(pa->name, name) && ipv6_addr_equal(&pa->remote, remote))
-			return pa;
-	xa_for_each(&edev->peers, id, peer)
-		if (peer->virt_family == family && !peer->virt_lost &&
-		    !strcmp(peer->name, name) && remote_equal(peer, family, remote) &&
-		    silent(peer))
-			return find(edev, &peer->virt);
-	return NULL;
+	strscpy_pad(key, name, sizeof(key));
+	rcu_read_lock();
+	list = rhltable_lookup(&edev->pools.names, key, name_params);
+	rhl_for_each_entry_rcu(pa, tmp, list, named) {
+		if (!espudp_pool_covers(edev, family, &pa->addr))
+			continue;
+		peer = owner(pa, edev);
+		if (!peer && ipv6_addr_equal(&pa->remote, remote)) {
+			found = pa;
+			break;
+		}
+		if (peer && remote_equal(peer, family, remote) && silent(peer))
+			found = pa;
+	}
+	rcu_read_unlock();
+	return found;
+}
+
+/* Whose an address is. Without memory for it he will not be known again. */
+static void set_name(struct espudp_pools *pools, struct pool_addr *pa, const char *name)
+{
+	if (*pa->name)
+		rhltable_remove(&pools->names, &pa->named, name_params);
+	strscpy_pad(pa->name, name, sizeof(pa->name));
+	if (*pa->name && rhltable_insert(&pools->names, &pa->named, name_params))
+		memset(pa->name, 0, sizeof(pa->name));
+}
+
+/**
+ * espudp_pool_rename() - a peer has another name
+ * @peer: peer, its device locked
+ */
+void espudp_pool_rename(struct espudp_peer *peer)
+{
+	lockdep_assert_held(&peer->edev->lock);
+	if (peer->virt_family && !peer->virt_lost)
+		set_name(&peer->edev->pools, find(peer->edev, &peer->virt), peer->name);
 }
 
 /* An address that nobody has or had, else the one that was given back first. */
@@ -410,7 +456,7 @@ static struct pool_addr *fresh(struct espudp_pool *pool, struct in6_addr *addr,
 			break;
 		return pa;
 	}
-	NL_SET_ERR_MSG(extack, "the pool is exhausted; addresses that were given back are handed out again after 30 seconds");
+	NL_SET_ERR_MSG(extack, "the pool is exhausted; addresses that were given back are handed out again after 120 seconds");
 	return ERR_PTR(-ENOSPC);
 }
 
@@ -494,8 +540,7 @@ int espudp_pool_get(struct espudp_peer *peer, u8 family, const struct in6_addr *
 		list_del_init(&pa->list);
 		edev->pools.n_released--;
 	}
-	strscpy(pa->name, name, sizeof(pa->name));
-	pa->remote = *remote;
+	set_name(&edev->pools, pa, name);
 	peer->virt = pa->addr;
 	peer->virt_family = family;
 	rcu_assign_pointer(pa->peer, peer);
@@ -514,6 +559,7 @@ void espudp_pool_undo(struct espudp_peer *peer, struct espudp_peer *from)
 
 	lockdep_assert_held(&peer->edev->lock);
 	rcu_assign_pointer(pa->peer, from);
+	set_name(&peer->edev->pools, pa, from->name);
 	WRITE_ONCE(peer->virt_lost, true);
 	WRITE_ONCE(from->virt_lost, false);
 }
@@ -526,6 +572,7 @@ void espudp_pool_put(struct espudp_peer *peer)
 {
 	struct espudp_dev *edev = peer->edev;
 	struct espudp_pools *pools = &edev->pools;
+	const struct espudp_endpoint *ep;
 	struct pool_addr *pa;
 
 	lockdep_assert_held(&edev->lock);
@@ -535,6 +582,10 @@ void espudp_pool_put(struct espudp_peer *peer)
 	if (WARN_ON_ONCE(!pa))
 		return;
 	RCU_INIT_POINTER(pa->peer, NULL);
+	rcu_read_lock();
+	ep = rcu_dereference(peer->ep);
+	pa->remote = ep && ep->has_remote ? ep->remote : in6addr_any;
+	rcu_read_unlock();
 	pa->since = jiffies;
 	list_add_tail(&pa->list, &pools->released);
 	pool_of(edev, peer->virt_family)->used--;

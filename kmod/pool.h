@@ -37,12 +37,14 @@ struct espudp_pool {
  * struct espudp_pools - a device's pools and the addresses handed out
  * @pool: IPv4 and IPv6
  * @hash: addresses in use, or used until lately
+ * @names: the same by the owners' names
  * @released: the latter, oldest first; device's lock
  * @n_released: their number
  */
 struct espudp_pools {
 	struct espudp_pool pool[2];
 	struct rhashtable hash;
+	struct rhltable names;
 	struct list_head released;
 	u32 n_released;
 };
@@ -59,6 +61,7 @@ int espudp_pool_get(struct espudp_peer *peer, u8 family, const struct in6_addr *
 		    struct espudp_peer **from, const char *name,
 		    const struct in6_addr *remote, struct netlink_ext_ack *extack);
 void espudp_pool_undo(struct espudp_peer *peer, struct espudp_peer *from);
+void espudp_pool_rename(struct espudp_peer *peer);
 void espudp_pool_put(struct espudp_peer *peer);
 
 #endif

@@ -175,11 +175,11 @@ static void sa_arm(struct espudp_sa *sa)
 
 static struct espudp_sa *sa_alloc(struct espudp_dev *edev, struct espudp_peer *peer, u8 dir)
 {
-	struct espudp_sa *sa = kzalloc(sizeof(*sa), GFP_KERNEL);
+	struct espudp_sa *sa = kzalloc(sizeof(*sa), GFP_KERNEL_ACCOUNT);
 
 	if (!sa)
 		return NULL;
-	sa->stats = espudp_stats_alloc(GFP_KERNEL);
+	sa->stats = espudp_stats_alloc(GFP_KERNEL_ACCOUNT);
 	if (!sa->stats) {
 		kfree(sa);
 		return NULL;

@@ -270,8 +270,17 @@ check "and is told why" grep -qiE 'permi|privileg|CAP_NET_ADMIN' "$T/refused"
 kill $owner
 wait $owner 2>/dev/null
 
-# The namespace of the sockets goes, the device stays, without.
+# The namespace of the sockets goes, the device stays, without, and without routes of it.
 tun_dev c left espudp2 2>/dev/null
+n c espudp peer add espudp0 id 66 remote 2001:db8:c::1 routes none keepalive off \
+	selector local 0.0.0.0/0 remote 10.66.0.0/16
+head -c 20 /dev/urandom | od -An -tx1 | n c espudp sa add espudp0 66 out spi 0x6666 enc aes-gcm \
+	key-file -
+ip -n c addr add 2001:db8:c::2/64 dev lo nodad
+ip -n c route add 10.66.0.1 dev espudp0
+n c ping -q -c 1 -W 1 10.66.0.1 >/dev/null
+check "IPv6 outside, too" is "$(n c espudp show espudp0 --json |
+	jq '.[0].peer[] | select(.id == 66).stats."tx-packets"')" 1
 ns_add later
 ip -n c link set espudp0 netns later
 check "the namespace of a moved device's socket is deleted" ip netns del c
@@ -282,4 +291,6 @@ check "without a socket" wait_for 10 is "$(dev_get later '.socket | length')" 0
 ip -n later route add 10.2.0.2 dev espudp0
 check "it sends nothing" not reaches later 10.2.0.2
 check "and says why" [ "$(counter later tx-no-socket)" -ge 1 ]
+sleep 2		# what is left of the namespace is freed
+check "its peers are deleted" n later espudp flush espudp0 peers
 ktap_end

@@ -14,9 +14,9 @@ import time
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 import forge
-from conformance import (A, B, IN_A, IN_B, SLOW, Opened, Outer, Site, back, both, is_esp, ports,
-                         raw_sender, version)
-from forge import UDP_ENCAP, UDP_GRO, UDP_SEGMENT, Esp, check, equal, netns, read_all
+from conformance import (A, B, IN_A, IN_B, SLOW, Monitor, Opened, Outer, Site, back, both, is_esp,
+                         ports, raw_sender, sa, version)
+from forge import UDP_ENCAP, UDP_GRO, UDP_SEGMENT, Esp, check, equal, n, netns, read_all
 
 MARKER = bytes(4)
 site = Site()
@@ -106,6 +106,44 @@ def translated():
     equal("2.1: with roaming, to the translated one", [one.dport for one in sent], [23456])
     site.receive(esp_in.seal(inner))
     site.tool("peer", "set", "espudp0", 1, "roaming", "off", "routes", "none")
+
+
+def where():
+    return site.show(1)["remote-port"]
+
+
+def moves():
+    """Whose packets say where the peer is, and who is told."""
+    site.tool("peer", "set", "espudp0", 1, "roaming", "address", "routes", "none")
+    older, newer = sa(spi=0x1801), sa(spi=0x1802)
+    places = [forge.sender("a", B[4], src=A[4], sport=port) for port in (1001, 1002, 1003)]
+    inner = ports(b"from elsewhere")
+    site.receive(newer.seal(inner), sock=places[0])
+    equal("2.1: the newest SA's packets move the peer", where(), 1001)
+    site.receive(older.seal(inner), sock=places[1])
+    equal("2.1: those of an older one do not", where(), 1001)
+    n("b", "espudp", "sa", "del", "espudp0", "in", "spi", newer.spi)
+    site.receive(older.seal(inner), sock=places[1])
+    equal("2.1: but do when the newer one is gone", where(), 1002)
+    time.sleep(1)
+    events = Monitor()
+    for place in (0, 1, 2, 0, 2):
+        forge.send(places[place], older.seal(inner))
+    check("2.1: the last of several changes within a second is told, after it",
+          forge.wait_for(5 * SLOW, lambda: [event["remote-port"] for event in
+                                            events.events("mapping")][-1:] == [1003]) and
+          2 <= len(events.events("mapping")) <= 3, events.events())
+    for place in (0, 1, 2):
+        forge.send(places[place], older.seal(inner))
+    time.sleep(2)
+    told = [event["remote-port"] for event in events.events("mapping")]
+    equal("2.1: where it is, is what was told last", told[-1], where())
+    events.stop()
+    n("b", "espudp", "sa", "del", "espudp0", "in", "spi", older.spi)
+    site.receive(esp_in.seal(inner))
+    site.tool("peer", "set", "espudp0", 1, "roaming", "off", "routes", "none", "remote",
+              f"{A[4]}:4500")
+    site.counted()
 
 
 # ------------------------------------------------------------------- 2.2
@@ -311,6 +349,7 @@ def same_inner_address():
 
 header()
 translated()
+moves()
 unowned()
 demultiplex("strip")
 demultiplex("keep")
