@@ -454,6 +454,20 @@ bad_files()
 	EOT
 }
 check "a bad file is refused with its line, and nothing changes" bad_files
+secret=$(tr -d ' \n' <"$T/k20")
+keys_are_not_shown()
+{
+	local script
+
+	for script in "s/^KeyFile = k20/KeyFile = 0x$secret/" "s/^KeyFile = k20/$secret/"; do
+		sed "$script" "$T/good" >"$T/bad"
+		unchanged refused 1 'bad:[0-9]+: .*expected' espudp setconf espudp0 "$T/bad" &&
+			! grep -q "$secret" "$T/err" || return
+	done
+}
+check "a key in place of the name of a file, or of a setting, is not shown" keys_are_not_shown
+check "no name is not the name of the peer that has none" \
+	unchanged refused 2 'not nothing' espudp peer del espudp0 ""
 id=$(espudp show --json | jq '.[0].peer[] | select(.name == "alice").id')
 sed "s/^Name = bob/Id = $id/" "$T/good" >"$T/bad"
 check "so is one in which two peers are one that is installed" \
@@ -503,6 +517,9 @@ check "peers exchange their selectors" espudp syncconf espudp0 "$T/swap"
 check "and have them" is "$(espudp show --json |
 	jq -c '.[0].peer | map([.name, .selector[0].remote])')" \
 	'[["alice","10.7.0.0/16"],["bob","10.1.0.0/16"]]'
+cat "$T/half" "$T/last" >"$T/bad"
+check "refused when they had exchanged them again: nothing has changed" \
+	unchanged refused 1 'bad:[0-9]+: .*transport' espudp setconf espudp0 "$T/bad"
 check "an SA that stays was not made anew" \
 	[ "$(espudp sa show espudp0 alice --json | jq '.[0].age')" -ge "$(cat "$T/age")" ]
 sed 's/aes-gcm/aes-ccm/; s/^KeyFile = k20$//' "$T/swap" >"$T/bad"
@@ -579,8 +596,22 @@ unprivileged="setpriv --reuid 65534 --clear-groups --bounding-set -all --inh-cap
 check "without CAP_NET_ADMIN nothing is shown" refused 1 'CAP_NET_ADMIN' $unprivileged espudp show
 ip link del espudp0
 check "guards survive the device" is "$(ip route show | grep -c '^unreachable')" 3
+espudp monitor >"$T/events" 2>"$T/err" &
+monitor=$!
+sleep 2
 unload_module
+status=0
+wait $monitor || status=$?
+check "monitor says that the module is gone, and ends" \
+	sh -c "[ $status = 1 ] && grep -q 'module is gone' $T/err"
 check "and the module" is "$(ip route show | grep -c '^unreachable')" 3
 espudp route del espudp0 10.1.0.0/16 10.2.0.0/16 10.7.0.0/16
 check "route del PREFIX needs neither" not sh -c 'ip route show | grep -q unreachable'
+rm "$T/k20"
+check "route guard FILE needs neither, nor keys" espudp route guard "$T/good"
+check "and guards what the file's peers have" is "$(ip route show | grep -c '^unreachable')" 2
+conf bad </dev/null
+echo Nonsense >>"$T/bad"
+check "a bad file is refused" refused 1 'bad:1: ' espudp route guard "$T/bad"
+espudp route del espudp0 10.1.0.0/16 10.2.0.0/16
 ktap_end

@@ -26,6 +26,7 @@ struct plan {
 	const struct conf_peer *conf;
 	const struct peer *old; /* the peer it becomes of, or NULL */
 	uint32_t id;
+	struct list keep; /* selectors that the peer has before and after */
 };
 
 /* What takes a change back, newest last. */
@@ -37,6 +38,9 @@ struct undo {
 	struct sa sa;
 };
 
+/* Adds the prefixes that a file's peers are to be reached by. */
+void apply_prefixes(const struct conf *conf, struct list *prefixes);
+
 /* All return a status. Changes log how they are undone. */
 
 /* Matches the file with the device; refuses what cannot be done. */
@@ -45,7 +49,7 @@ int plan_make(struct apply *a);
 const struct sa *plan_find_sa(const struct apply *a, const struct plan *p,
 			      const struct sa *sa);
 /* The plan that an installed peer, one of @a->peers, is part of, or NULL. */
-const struct plan *plan_of(const struct apply *a, const struct peer *old);
+struct plan *plan_of(const struct apply *a, const struct peer *old);
 /* Whether the file has a place for an installed SA. */
 bool plan_keeps_sa(const struct apply *a, const struct sa *sa);
 

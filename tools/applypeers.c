@@ -28,38 +28,41 @@ static struct undo set_selectors(const struct peer *peer,
 	return u;
 }
 
-static const struct list *wanted_selectors(const struct apply *a,
-					   const struct peer *old)
+static struct list common_selectors(const struct list *one,
+				    const struct list *other)
 {
-	static const struct list none;
+	struct list common = { 0 };
 
-	const struct plan *p = plan_of(a, old);
-
-	return p ? &p->conf->peer.selector : &none;
-}
-
-/* Peers let go of selectors before others may take them. */
-static int release_selectors(struct apply *a, const struct peer *old)
-{
-	const struct list *want = wanted_selectors(a, old);
-	struct list keep = { 0 };
-	struct undo u;
-	int ret = OK;
-
-	for_each(struct selector, s, &old->selector)
-		for_each(struct selector, t, want)
+	for_each(struct selector, s, one)
+		for_each(struct selector, t, other)
 			if (selector_equal(s, t)) {
-				*(struct selector *)list_add(&keep,
+				*(struct selector *)list_add(&common,
 							     sizeof(*s)) = *s;
 				break;
 			}
-	if (keep.n < old->selector.n) {
-		u = set_selectors(old, &keep);
-		ret = apply_run(a, &u, 0, NULL, NULL);
-		if (!ret)
-			*apply_log(a, 0) = set_selectors(old, &old->selector);
-	}
-	free(keep.v);
+	return common;
+}
+
+/* Peers let go of selectors before others may take them; likewise on the way
+ * back.
+ */
+static int release_selectors(struct apply *a, const struct peer *old)
+{
+	static const struct list none;
+	struct plan *p = plan_of(a, old);
+	const struct list *keep = p ? &p->keep : &none;
+	struct undo u;
+	int ret;
+
+	if (p)
+		p->keep = common_selectors(&old->selector,
+					   &p->conf->peer.selector);
+	if (keep->n == old->selector.n)
+		return OK;
+	u = set_selectors(old, keep);
+	ret = apply_run(a, &u, 0, NULL, NULL);
+	if (!ret)
+		*apply_log(a, 0) = set_selectors(old, &old->selector);
 	return ret;
 }
 
@@ -133,7 +136,7 @@ static int change_peer(struct apply *a, const struct plan *p)
 {
 	const struct peer *want = &p->conf->peer, *old = p->old;
 	struct undo u = set_selectors(old, &want->selector);
-	struct undo back = set_selectors(old, &old->selector);
+	struct undo back = set_selectors(old, &p->keep);
 	struct peer defaults = peer_defaults(want, old);
 	int ret;
 
@@ -193,6 +196,13 @@ int apply_peers(struct apply *a)
 		if (!ret)
 			ret = p->old ? change_peer(a, p) : new_peer(a, p);
 	return ret;
+}
+
+void apply_prefixes(const struct conf *conf, struct list *prefixes)
+{
+	for_each(struct conf_peer, p, &conf->peers)
+		if (!p->no_routes)
+			protect_prefixes(&p->peer, prefixes);
 }
 
 int apply_routes(struct apply *a)

@@ -229,8 +229,9 @@ static int set_key_file(struct conf *conf, char **file, const char *key,
 
 	if (*file)
 		return error("%s is given twice", key);
-	if (!*value)
-		return error("%s: the name of a file is expected", key);
+	if (!*value || key_is_text(value))
+		return error("%s: the name of a file is expected%s", key,
+			     *value ? ", not the key" : "");
 	*file = xrealloc(NULL, dir + strlen(value) + 1, 1);
 	memcpy(*file, conf->file, dir);
 	strcpy(*file + dir, value);
@@ -263,8 +264,8 @@ static int parse_line(struct parser *p, char *line)
 	if (*key == '[')
 		return begin_section(p, key);
 	value = strchr(key, '=');
-	if (!value)
-		return error("`%s': SETTING = VALUE is expected", key);
+	if (!value) /* which is not shown: it may be a key */
+		return error("SETTING = VALUE is expected");
 	*value = 0;
 	value = trim(value + 1);
 	key = trim(key);
@@ -373,7 +374,7 @@ static int read_text(const char *file, char **text)
 	return OK;
 }
 
-int conf_read(struct conf *conf, const char *file)
+int conf_read(struct conf *conf, const char *file, bool keys)
 {
 	char *text;
 	int ret;
@@ -385,7 +386,7 @@ int conf_read(struct conf *conf, const char *file)
 		ret = conf_parse(conf, text);
 	if (!ret)
 		ret = conf_check(conf);
-	if (!ret)
+	if (!ret && keys)
 		ret = conf_read_keys(conf);
 	free(text);
 	return ret;

@@ -27,8 +27,8 @@ struct conf {
 	struct list peers; /* of struct conf_peer */
 };
 
-/* Reads and checks a whole file, keys included. Returns a status. */
-int conf_read(struct conf *conf, const char *file);
+/* Reads and checks a whole file, and keys if asked to. Returns a status. */
+int conf_read(struct conf *conf, const char *file, bool keys);
 void conf_free(struct conf *conf);
 
 /* The parts of conf_read(): @text is written to. */

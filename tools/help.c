@@ -79,7 +79,9 @@ static const struct command commands[] = {
 	{ "route", cmd_route, true, "install, remove or list routes of peers",
 	  "espudp route add DEV            for all peers\n"
 	  "espudp route del DEV [PREFIX]...  also the guards, unreachable and blackhole\n"
-	  "espudp route show DEV [--json]\n" },
+	  "espudp route show DEV [--json]\n"
+	  "espudp route guard FILE         the guards for a configuration file;\n"
+	  "                                needs neither device nor module\n" },
 	{ "shield", cmd_shield, true, "no L2TP in clear text, by nftables",
 	  "espudp shield on [port N]... [device NAME]...\n"
 	  "  UDP port 1701, unless others are said, passes through espudp devices,\n"

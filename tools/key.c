@@ -84,6 +84,20 @@ static int bad(const struct key_source *src, const char *fmt, ...)
 		     src->expected);
 }
 
+/* Of the shortest key. */
+#define KEY_DIGITS 32
+
+bool key_is_text(const char *text)
+{
+	size_t digits = 0;
+
+	if (text[0] == '0' && (text[1] | 0x20) == 'x')
+		text += 2;
+	while (hex_digit(text[digits]) >= 0)
+		digits++;
+	return digits >= KEY_DIGITS && !text[digits];
+}
+
 int key_parse(struct key *key, const char *text, size_t len,
 	      const struct key_source *src)
 {

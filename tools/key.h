@@ -2,6 +2,7 @@
 #ifndef KEY_H
 #define KEY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stddef.h>
 
@@ -21,6 +22,8 @@ struct key_source {
 	const char *expected;
 };
 
+/* Is this a key rather than the name of a file? Hexadecimal, and long. */
+bool key_is_text(const char *text);
 /* Hexadecimal text, 0x prefix and white space allowed. Returns a status. */
 int key_parse(struct key *key, const char *text, size_t len,
 	      const struct key_source *src);

@@ -259,6 +259,8 @@ static int some(struct nl *nl, const char *ifname, const char *token,
 	uint64_t id;
 	int ret;
 
+	if (!*token) /* not the one without a name */
+		return usage("a peer is expected, not nothing");
 	if (!is_number(token, &id))
 		return by_token(nl, ifname, token, several, found);
 	ret = parse_number("peer", token, 1, UINT32_MAX, &id);

@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +22,7 @@ struct monitor {
 	struct nl events; /* where events come */
 	const char *ifname;
 	bool ike; /* IKE datagrams, else all other events */
+	bool gone; /* the module */
 };
 
 static const char *timestamp(void)
@@ -111,6 +111,19 @@ static struct json_object *json_event(const struct event *e)
 	if (e->ifindex)
 		json_add_number(o, "ifindex", e->ifindex);
 	return o;
+}
+
+/* The module is gone, and with it our membership: nothing would ever come. */
+static bool is_farewell(const struct nlmsghdr *nlh, const struct monitor *m)
+{
+	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *attr;
+
+	if (nlh->nlmsg_type != GENL_ID_CTRL || genl->cmd != CTRL_CMD_DELFAMILY)
+		return false;
+	attr = nl_find(nlh, CTRL_ATTR_FAMILY_ID);
+	return attr && mnl_attr_get_payload_len(attr) == sizeof(uint16_t) &&
+	       mnl_attr_get_u16(attr) == m->events.family;
 }
 
 static void on_event(const struct nlmsghdr *nlh, struct monitor *m)
@@ -202,34 +215,36 @@ static int receive(struct monitor *m)
 	len = n;
 	nlh = (const struct nlmsghdr *)m->events.buf;
 	for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
-		on_event(nlh, m);
+		if (is_farewell(nlh, m))
+			m->gone = true;
+		else
+			on_event(nlh, m);
 	fflush(stdout);
+	if (m->gone)
+		return error("the module is gone");
 	return ferror(stdout) ? FAILED : OK;
+}
+
+/* Also where output is stuck. */
+static void stop(int sig)
+{
+	(void)sig;
+	_exit(OK);
 }
 
 static int loop(struct monitor *m)
 {
-	struct pollfd fds[2] = { { .events = POLLIN }, { .events = POLLIN } };
-	sigset_t mask;
+	struct pollfd fd = { mnl_socket_get_fd(m->events.sock), POLLIN, 0 };
 	int ret = OK;
 
-	sigemptyset(&mask);
-	sigaddset(&mask, SIGINT);
-	sigaddset(&mask, SIGTERM);
-	sigprocmask(SIG_BLOCK, &mask, NULL);
-	fds[0].fd = signalfd(-1, &mask, SFD_CLOEXEC);
-	fds[1].fd = mnl_socket_get_fd(m->events.sock);
-	if (fds[0].fd < 0)
-		return error("signalfd: %s", strerror(errno));
+	signal(SIGINT, stop);
+	signal(SIGTERM, stop);
 	while (!ret) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			ret = error("poll: %s", strerror(errno));
-		if (fds[0].revents)
-			break;
-		if (fds[1].revents)
+		if (poll(&fd, 1, -1) > 0)
 			ret = receive(m);
+		else if (errno != EINTR)
+			ret = error("poll: %s", strerror(errno));
 	}
-	close(fds[0].fd);
 	return ret;
 }
 
@@ -264,6 +279,8 @@ int cmd_monitor(struct words *w)
 	if (!ret)
 		ret = listen_to(&m.events,
 				m.ike ? m.events.ike_group : m.events.group);
+	if (!ret)
+		ret = listen_to(&m.events, GENL_ID_CTRL);
 	if (!ret)
 		ret = loop(&m);
 	objects_free(&set_dev, &devs);

@@ -271,13 +271,13 @@ int nl_dump(struct nl *nl, nl_cb cb, void (*reset)(void *arg), void *arg)
 	for (int i = 0; i < DUMP_TRIES; i++) {
 		bool interrupted = false;
 
-		ret = exchange(nl, cb, arg, &interrupted);
-		if (ret == EINTR || (!ret && interrupted)) {
+		if (i)
 			reset(arg);
+		ret = exchange(nl, cb, arg, &interrupted);
+		if (!ret && interrupted)
 			ret = EINTR;
-			continue;
-		}
-		break;
+		if (ret != EINTR)
+			break;
 	}
 	wipe_request(nl);
 	return ret;

@@ -72,7 +72,7 @@ const struct sa *plan_find_sa(const struct apply *a, const struct plan *p,
 	return NULL;
 }
 
-const struct plan *plan_of(const struct apply *a, const struct peer *old)
+struct plan *plan_of(const struct apply *a, const struct peer *old)
 {
 	size_t i = a->plan_of[old - LIST(struct peer, &a->peers)];
 

@@ -7,9 +7,12 @@
 #include "format.h"
 #include "protect.h"
 
-struct added {
+/* A route that was made, and what it was made in place of, or one that went. */
+struct change {
 	struct prefix prefix;
 	uint32_t ifindex;
+	bool made, had;
+	struct addr src; /* what it had */
 };
 
 void protect_prefixes(const struct peer *peer, struct list *prefixes)
@@ -38,7 +41,7 @@ void protect_end(struct protect *p, bool quiet)
 	else if (p->later && !quiet)
 		note("%s: later, `espudp route add %s' adds them", p->ifname,
 		     p->ifname);
-	free(p->added.v);
+	free(p->changes.v);
 	free(p->routes.v);
 	free(p->guards.v);
 	free(p->holes.v);
@@ -86,11 +89,16 @@ static bool lacks_source(struct protect *p, const struct addr *src, int err)
 	return p->later = true;
 }
 
+static void put_back(struct protect *p, const struct change *c)
+{
+	fib_add(&p->rt, &c->prefix, c->ifindex, c->src.family ? &c->src : NULL);
+}
+
 static int add(struct protect *p, const struct prefix *prefix, uint32_t ifindex,
 	       const struct addr *src)
 {
+	struct change c = { .prefix = *prefix, .ifindex = ifindex };
 	const struct fib_route *old;
-	struct added *a;
 	int err;
 
 	err = fib_add(&p->rt, prefix, ifindex, src);
@@ -98,8 +106,11 @@ static int add(struct protect *p, const struct prefix *prefix, uint32_t ifindex,
 	if (old && (!src || addr_equal(src, &old->src)))
 		return OK;
 	if (old) {
-		fib_del(&p->rt, prefix, ifindex);
+		c.src = old->src;
+		c.had = !fib_del(&p->rt, prefix, ifindex);
 		err = fib_add(&p->rt, prefix, ifindex, src);
+		if (err && c.had)
+			put_back(p, &c);
 	}
 	if (err == ENETDOWN && ifindex == p->ifindex) {
 		p->down = true;
@@ -109,8 +120,8 @@ static int add(struct protect *p, const struct prefix *prefix, uint32_t ifindex,
 		return OK;
 	if (err)
 		return fail(p, "add", prefix, ifindex, err);
-	a = list_add(&p->added, sizeof(*a));
-	*a = (struct added){ *prefix, ifindex };
+	c.made = true;
+	*(struct change *)list_add(&p->changes, sizeof(c)) = c;
 	return OK;
 }
 
@@ -131,16 +142,24 @@ int protect_hole(struct protect *p, const struct prefix *prefix)
 	return add(p, prefix, FIB_HOLE, NULL);
 }
 
-int protect_add(struct protect *p, const struct list *prefixes)
+int protect_guard(struct protect *p, const struct list *prefixes)
 {
 	int ret = OK;
+
+	for_each(struct prefix, x, prefixes)
+		ret = ret ? ret : add(p, x, FIB_GUARD, NULL);
+	return ret;
+}
+
+int protect_add(struct protect *p, const struct list *prefixes)
+{
+	int ret;
 
 	if (!p->ifindex)
 		return error("%s: no such device; try `ip link add %s type "
 			     "espudp'",
 			     p->ifname, p->ifname);
-	for_each(struct prefix, x, prefixes)
-		ret = ret ? ret : add(p, x, FIB_GUARD, NULL);
+	ret = protect_guard(p, prefixes);
 	for_each(struct prefix, x, prefixes)
 		ret = ret ? ret : add(p, x, p->ifindex, NULL);
 	return ret;
@@ -149,11 +168,27 @@ int protect_add(struct protect *p, const struct list *prefixes)
 /* Routes to the device go before the guards below them. */
 void protect_undo(struct protect *p)
 {
-	struct added *v = p->added.v;
+	struct change *v = p->changes.v;
 
-	for (size_t i = p->added.n; i-- > 0;)
-		fib_del(&p->rt, &v[i].prefix, v[i].ifindex);
-	p->added.n = 0;
+	for (size_t i = p->changes.n; i-- > 0;) {
+		if (v[i].made)
+			fib_del(&p->rt, &v[i].prefix, v[i].ifindex);
+		if (v[i].had)
+			put_back(p, &v[i]);
+	}
+	p->changes.n = 0;
+}
+
+int protect_give_up(struct protect *p, const struct fib_route *route)
+{
+	struct change c = { route->prefix, p->ifindex, false, true,
+			    route->src };
+	int err = fib_del(&p->rt, &route->prefix, p->ifindex);
+
+	if (err)
+		return fail(p, "remove", &route->prefix, p->ifindex, err);
+	*(struct change *)list_add(&p->changes, sizeof(c)) = c;
+	return OK;
 }
 
 /* Remote ends of selectors, by their first address; @to is the last address of this

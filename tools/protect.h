@@ -14,7 +14,7 @@ struct protect {
 	struct nl rt;
 	uint32_t ifindex;
 	const char *ifname;
-	struct list added; /* to undo */
+	struct list changes; /* to undo */
 	struct list routes, guards, holes; /* that were there, once asked for */
 	bool asked;
 	bool down;
@@ -25,6 +25,8 @@ enum protect_kind { PROTECT_DEVICE, PROTECT_GUARD, PROTECT_HOLE };
 
 /* All return a status and print errors. */
 int protect_begin(struct protect *p, const char *ifname);
+/* Adds guards for all prefixes; the device need not be there. */
+int protect_guard(struct protect *p, const struct list *prefixes);
 /* Adds guards for all prefixes, then routes to the device. */
 int protect_add(struct protect *p, const struct list *prefixes);
 /* Adds a route to the device with a preferred source; one with another source
@@ -37,7 +39,9 @@ int protect_hole(struct protect *p, const struct prefix *prefix);
 /* The route to the device that was there when first asked, or NULL. */
 const struct fib_route *protect_find(struct protect *p,
 				     const struct prefix *prefix);
-/* Takes back what was added. */
+/* Removes a route to the device. */
+int protect_give_up(struct protect *p, const struct fib_route *route);
+/* Takes back what was added, and removed by protect_give_up(). */
 void protect_undo(struct protect *p);
 /* Removes routes to the device, or guards, that no peer of the list needs. */
 int protect_release(struct protect *p, const struct list *prefixes,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apply.h"
 #include "commands.h"
 #include "fib.h"
 #include "format.h"
@@ -31,6 +32,30 @@ static int add(const char *ifname, const struct wanted *w)
 		ret = ret ? ret : virtual_add(&protect, dev, &w->peers);
 	}
 	protect_end(&protect, ret != OK);
+	return ret;
+}
+
+/* What a file's peers will need. Neither device nor module, nor keys, need be there:
+ * should they not come, nothing leaves by another way.
+ */
+static int guard(const char *file)
+{
+	struct list prefixes = { 0 };
+	struct protect protect;
+	struct conf conf;
+	int ret = conf_read(&conf, file, false);
+
+	if (!ret) {
+		apply_prefixes(&conf, &prefixes);
+		ret = protect_begin(&protect, "");
+		if (!ret)
+			ret = protect_guard(&protect, &prefixes);
+		if (!ret)
+			ret = virtual_guard(&protect, &conf.dev.pool);
+		protect_end(&protect, true);
+	}
+	free(prefixes.v);
+	conf_free(&conf);
 	return ret;
 }
 
@@ -206,9 +231,15 @@ int cmd_route(struct words *w)
 	bool delete = word && !strcmp(word, "del");
 	int ret;
 
+	if (word && !strcmp(word, "guard")) {
+		ret = words_value(w, word, &range);
+		ret = ret ? ret : words_end(w);
+		return ret ? ret : guard(range);
+	}
 	if (!word || (strcmp(word, "add") && strcmp(word, "show") && !delete))
-		return usage("route: `add', `del' or `show' is expected, see "
-			     "`espudp help route'");
+		return usage(
+			"route: `add', `del', `show' or `guard' is expected, "
+			"see `espudp help route'");
 	ret = take_dev(w, &ifname);
 	if (!ret && delete &&w->n) {
 		/* The device and its peers need not be there any more. */

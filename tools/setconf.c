@@ -38,9 +38,7 @@ static int change(struct apply *a)
 	ret = protect_begin(&a->protect, a->ifname);
 	if (ret)
 		return ret;
-	for_each(struct conf_peer, p, &a->conf.peers)
-		if (!p->no_routes)
-			protect_prefixes(&p->peer, &prefixes);
+	apply_prefixes(&a->conf, &prefixes);
 	ret = protect_add(&a->protect, &prefixes);
 	if (!ret)
 		ret = virtual_guard(&a->protect, &a->conf.dev.pool);
@@ -87,13 +85,15 @@ static int run(struct words *w, bool sync)
 		ret = words_end(w);
 	if (ret)
 		return ret;
-	ret = conf_read(&a.conf, file);
+	ret = conf_read(&a.conf, file, true);
 	if (!ret)
 		ret = read_state(&a);
 	if (!ret)
 		ret = plan_make(&a);
 	if (!ret)
 		ret = change(&a);
+	for_each(struct plan, p, &a.plans)
+		free(p->keep.v);
 	free(a.plans.v);
 	free(a.plan_of);
 	free(a.undo.v);

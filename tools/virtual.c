@@ -163,17 +163,15 @@ int virtual_release(struct protect *p, const struct list *before,
 
 int virtual_forget(struct protect *p, const struct pool *pool)
 {
-	struct list routes = { 0 }, inside = { 0 };
-	int ret;
+	struct list routes = { 0 };
+	int ret = OK;
 
 	if (p->ifindex)
 		fib_dump(&p->rt, p->ifindex, &routes);
 	for_each(struct fib_route, r, &routes)
-		if (pool_has(pool, &r->prefix.addr) &&
+		if (!ret && pool_has(pool, &r->prefix.addr) &&
 		    r->prefix.len >= pool->len)
-			prefix_add(&inside, &r->prefix);
-	ret = protect_remove(p, &inside, PROTECT_DEVICE);
-	free(inside.v);
+			ret = protect_give_up(p, r);
 	free(routes.v);
 	return ret;
 }
