@@ -42,7 +42,7 @@ static void loaded(events_t *this, const struct nl *now)
 	mnl_socket_setsockopt(this->genl.sock, NETLINK_ADD_MEMBERSHIP,
 			      &this->genl.group, sizeof(this->genl.group));
 	DBG1(DBG_KNL, "espudp: the kernel module was loaded again");
-	this->handler.back(this->handler.data, TRUE);
+	this->handler.back(this->handler.data);
 }
 
 static void on_controller(events_t *this, const struct nlmsghdr *nlh)
@@ -103,13 +103,9 @@ static void on_link(events_t *this, const struct nlmsghdr *nlh)
 		return;
 	mnl_attr_for_each(attr, nlh, sizeof(struct ifinfomsg))
 	{
-		if (mnl_attr_get_type(attr) != IFLA_IFNAME ||
-		    !streq(mnl_attr_get_str(attr), this->device))
-			continue;
-		if (nlh->nlmsg_type == RTM_DELLINK)
-			this->handler.gone(this->handler.data);
-		else
-			this->handler.back(this->handler.data, FALSE);
+		if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
+		    streq(mnl_attr_get_str(attr), this->device))
+			this->handler.link(this->handler.data);
 	}
 }
 
@@ -156,7 +152,7 @@ static bool link_readable(void *data, int fd, watcher_event_t event)
 	events_t *this = data;
 
 	if (receive(this, &this->link, on_link))
-		this->handler.overrun(this->handler.data);
+		this->handler.link(this->handler.data);
 	return TRUE;
 }
 
