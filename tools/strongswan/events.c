@@ -14,6 +14,15 @@
 /* The controller's own group, by which families come and go. */
 #define CTRL_GROUP GENL_ID_CTRL
 
+/* An error without a message is POLLERR alone: before 5.9.12 an event of its own,
+ * on which watcher_t spins where nobody asked for it.
+ */
+#ifdef HAVE_WATCHER_EXCEPT
+#define WATCHED (WATCHER_READ | WATCHER_EXCEPT)
+#else
+#define WATCHED WATCHER_READ
+#endif
+
 struct events_t {
 	char *device;
 	struct nl genl, link;
@@ -109,7 +118,9 @@ static void on_link(events_t *this, const struct nlmsghdr *nlh)
 	}
 }
 
-/* Reads all there is; the descriptor does not block. Whether something was lost. */
+/* Reads all there is, also an error; the descriptor does not block. Whether
+ * something was lost.
+ */
 static bool receive(events_t *this, struct nl *nl,
 		    void (*on)(events_t *, const struct nlmsghdr *))
 {
@@ -183,9 +194,9 @@ events_t *events_create(const char *device, const events_handler_t *handler)
 		return NULL;
 	}
 	lib->watcher->add(lib->watcher, mnl_socket_get_fd(this->genl.sock),
-			  WATCHER_READ, readable, this);
+			  WATCHED, readable, this);
 	lib->watcher->add(lib->watcher, mnl_socket_get_fd(this->link.sock),
-			  WATCHER_READ, link_readable, this);
+			  WATCHED, link_readable, this);
 	return this;
 }
 
