@@ -15,7 +15,7 @@ from forge import n_attempt, wait_for
 from l2tp import GATEWAY, SLOW
 
 PSK = "sharedpsk"
-POOL = "10.254.0.0/24"
+POOL, POOL6 = "10.254.0.0/24", "fd00:254::/112"
 NAT_D_RFC, NAT_D_DRAFT = 20, 130        # payloads: RFC 3947's, and of the drafts 00 to 03
 
 # What the L2TP/IPsec client of Windows 7, 8, 10 and 11 proposes, in this order

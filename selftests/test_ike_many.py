@@ -117,13 +117,18 @@ def figures(gw):
 
 def run(number):
     # charon takes several at once from one address for an attack
-    site = Site(number, nats=(1,), gateway={"settings": {"block_threshold": 0}})
+    site = Site(number, nats=(1,), gateway={
+        "settings": {"block_threshold": 0},
+        "plugin": {"pool": l2tp_ike.POOL, "pool6": l2tp_ike.POOL6}})
     gw = site.charon
     site.capture()
     site.start_charons()
     for client in site.clients:
         client.tell()
     took(f"{number} charons")
+    equal("the gateway's device has the pools of both families", sorted(
+        f"{pool['address']}/{pool['prefix-len']}" for pool in scene.show("gw")["pool"]),
+          [l2tp_ike.POOL, l2tp_ike.POOL6], gw.log()[-3000:])
     if not check(f"{number} clients behind one address ask at once, all get IPsec",
                  site.initiate(seconds=120), gw.log()[-3000:]):
         return site.end()

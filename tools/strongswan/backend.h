@@ -31,6 +31,7 @@ typedef struct {
 	bool keepalive; /* the module's, not charon's */
 	bool install_routes;
 	bool gone; /* the device, or the module */
+	unsigned int ifindex; /* of the device that was set up */
 
 	hashtable_t *sas; /* sa_t, by SPI and destination */
 	hashtable_t *by_key, *by_id; /* remote_t */

@@ -141,32 +141,65 @@ static void guard(const struct dev *dev)
 	nl_close(&rt);
 }
 
+static int send_dev(struct module *m, const struct device_config *config,
+		    const struct dev *dev)
+{
+	const struct pool *pool = dev->pool.v;
+	bool six = pool && pool->addr.family == AF_INET6;
+	int err = module_dev_set(m, dev);
+
+	if (err && pool)
+		error("device %s, pool%s = %s: %s", config->name,
+		      six ? "6" : "", config->pool[six], module_why(m));
+	else if (err)
+		error("device %s: %s", config->name, module_why(m));
+	return err;
+}
+
+/* The module takes one pool in a request. */
+static int change(struct module *m, const struct device_config *config,
+		  const struct dev *set)
+{
+	struct dev first = *set, second = { 0 };
+	int err;
+
+	if (set->pool.n < 2)
+		return send_dev(m, config, set);
+	first.pool.n = 1;
+	second.pool = (struct list){ LIST(struct pool, &set->pool) + 1, 1 };
+	SET(&second, ESPUDP_A_DEV_POOL);
+	err = send_dev(m, config, &first);
+	return err ? err : send_dev(m, config, &second);
+}
+
+static int get(struct module *m, const struct device_config *config,
+	       struct dev *dev)
+{
+	int err = module_dev_get(m, dev);
+
+	if (err)
+		error("device %s: %s", config->name, module_why(m));
+	return err;
+}
+
 int device_setup(struct module *m, const struct device_config *config,
 		 struct dev *dev)
 {
 	struct dev set = { 0 };
 	int err;
 
-	err = module_dev_get(m, dev);
-	if (!err) {
+	err = get(m, config, dev);
+	if (!err)
 		err = wanted(config, dev, &set);
-		if (err)
-			goto out;
-	}
 	if (!err && set.o.has) {
-		err = module_dev_set(m, &set);
+		err = change(m, config, &set);
 		object_free(&set_dev, dev);
-		memset(dev, 0, sizeof(*dev));
 		if (!err)
-			err = module_dev_get(m, dev);
+			err = get(m, config, dev);
 	}
-	if (err) {
-		error("device %s: %s", config->name, module_why(m));
-		goto out;
-	}
-	guard(dev);
-	err = link_request(config->name, 0, false);
-out:
 	object_free(&set_dev, &set);
-	return err;
+	if (err)
+		return err;
+	guard(dev);
+	return link_request(config->name, 0, false);
 }

@@ -14,6 +14,15 @@
 /* The controller's own group, by which families come and go. */
 #define CTRL_GROUP GENL_ID_CTRL
 
+/* An error without a message is POLLERR alone: before 5.9.12 an event of its own,
+ * on which watcher_t spins where nobody asked for it.
+ */
+#ifdef HAVE_WATCHER_EXCEPT
+#define WATCHED (WATCHER_READ | WATCHER_EXCEPT)
+#else
+#define WATCHED WATCHER_READ
+#endif
+
 struct events_t {
 	char *device;
 	struct nl genl, link;
@@ -42,7 +51,7 @@ static void loaded(events_t *this, const struct nl *now)
 	mnl_socket_setsockopt(this->genl.sock, NETLINK_ADD_MEMBERSHIP,
 			      &this->genl.group, sizeof(this->genl.group));
 	DBG1(DBG_KNL, "espudp: the kernel module was loaded again");
-	this->handler.back(this->handler.data, TRUE);
+	this->handler.back(this->handler.data);
 }
 
 static void on_controller(events_t *this, const struct nlmsghdr *nlh)
@@ -103,17 +112,15 @@ static void on_link(events_t *this, const struct nlmsghdr *nlh)
 		return;
 	mnl_attr_for_each(attr, nlh, sizeof(struct ifinfomsg))
 	{
-		if (mnl_attr_get_type(attr) != IFLA_IFNAME ||
-		    !streq(mnl_attr_get_str(attr), this->device))
-			continue;
-		if (nlh->nlmsg_type == RTM_DELLINK)
-			this->handler.gone(this->handler.data);
-		else
-			this->handler.back(this->handler.data, FALSE);
+		if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
+		    streq(mnl_attr_get_str(attr), this->device))
+			this->handler.link(this->handler.data);
 	}
 }
 
-/* Reads all there is; the descriptor does not block. Whether something was lost. */
+/* Reads all there is, also an error; the descriptor does not block. Whether
+ * something was lost.
+ */
 static bool receive(events_t *this, struct nl *nl,
 		    void (*on)(events_t *, const struct nlmsghdr *))
 {
@@ -156,7 +163,7 @@ static bool link_readable(void *data, int fd, watcher_event_t event)
 	events_t *this = data;
 
 	if (receive(this, &this->link, on_link))
-		this->handler.overrun(this->handler.data);
+		this->handler.link(this->handler.data);
 	return TRUE;
 }
 
@@ -187,9 +194,9 @@ events_t *events_create(const char *device, const events_handler_t *handler)
 		return NULL;
 	}
 	lib->watcher->add(lib->watcher, mnl_socket_get_fd(this->genl.sock),
-			  WATCHER_READ, readable, this);
+			  WATCHED, readable, this);
 	lib->watcher->add(lib->watcher, mnl_socket_get_fd(this->link.sock),
-			  WATCHER_READ, link_readable, this);
+			  WATCHED, link_readable, this);
 	return this;
 }
 

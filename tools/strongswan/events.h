@@ -13,10 +13,12 @@ typedef struct {
 	void (*event)(void *data, const struct event *event);
 	/* Events were lost. */
 	void (*overrun)(void *data);
-	/* The device is gone, and with it all that it had. */
+	/* The module is gone, and with it the device and all that it had. */
 	void (*gone)(void *data);
-	/* It is there again, or the module is: then @module, and it may be made. */
-	void (*back)(void *data, bool module);
+	/* The module is there again, and the device may be made. */
+	void (*back)(void *data);
+	/* The device may be gone, there again, or another. */
+	void (*link)(void *data);
 	void *data;
 } events_handler_t;
 

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <net/if.h>
+
 #include "backend.h"
 
 /* Keeps up with the names of IKE_SAs. */
@@ -144,39 +147,48 @@ out:
 	objects_free(&set_sa, &sas);
 }
 
-static void on_gone(void *data)
+static void lose(espudp_t *this)
 {
-	espudp_t *this = data;
 	enumerator_t *enumerator;
 	remote_t *remote;
 	sa_t *sa;
 
-	this->mutex->lock(this->mutex);
-	if (!this->gone) {
-		this->gone = TRUE;
-		DBG1(DBG_KNL,
-		     "espudp: device %s is gone, and %u SAs with it; they are negotiated "
-		     "anew when it is back",
-		     this->config.name, this->sas->get_count(this->sas));
-		enumerator = this->sas->create_enumerator(this->sas);
-		while (enumerator->enumerate(enumerator, NULL, &sa))
-			sa->lost = TRUE;
-		enumerator->destroy(enumerator);
-		enumerator = this->by_key->create_enumerator(this->by_key);
-		while (enumerator->enumerate(enumerator, NULL, &remote)) {
-			this->by_id->remove(this->by_id, ID(remote->spec.id));
-			remote->spec.id = 0;
-		}
-		enumerator->destroy(enumerator);
+	if (this->gone)
+		return;
+	this->gone = TRUE;
+	DBG1(DBG_KNL,
+	     "espudp: device %s is gone, and %u SAs with it; they are "
+	     "negotiated anew when it is back",
+	     this->config.name, this->sas->get_count(this->sas));
+	enumerator = this->sas->create_enumerator(this->sas);
+	while (enumerator->enumerate(enumerator, NULL, &sa))
+		sa->lost = TRUE;
+	enumerator->destroy(enumerator);
+	enumerator = this->by_key->create_enumerator(this->by_key);
+	while (enumerator->enumerate(enumerator, NULL, &remote)) {
+		this->by_id->remove(this->by_id, ID(remote->spec.id));
+		remote->spec.id = 0;
 	}
+	enumerator->destroy(enumerator);
+}
+
+static void on_gone(void *data)
+{
+	espudp_t *this = data;
+
+	this->mutex->lock(this->mutex);
+	lose(this);
 	this->mutex->unlock(this->mutex);
 }
 
 bool follow_setup(espudp_t *this)
 {
 	struct dev dev = { 0 };
-	int err = device_setup(&this->module, &this->config, &dev);
+	int err;
 
+	/* first, so that one that takes its place meanwhile differs */
+	this->ifindex = if_nametoindex(this->config.name);
+	err = device_setup(&this->module, &this->config, &dev);
 	if (!err) {
 		this->replay_window = dev.replay_window;
 		this->config.fwmark = dev.fwmark;
@@ -194,22 +206,20 @@ bool follow_attach(espudp_t *this, int fd)
 	return FALSE;
 }
 
-static void on_back(void *data, bool module)
+static void resume(espudp_t *this, bool make)
 {
-	espudp_t *this = data;
 	enumerator_t *enumerator;
 	remote_t *remote;
 	void *fd;
 	sa_t *sa;
 
-	this->mutex->lock(this->mutex);
 	if (!this->gone)
-		goto out;
+		return;
 	/* also where only the device is, lest it failed when the module was */
 	module_close(&this->module);
 	if (module_open(&this->module, this->config.name) ||
-	    (module && device_make(&this->config)) || !follow_setup(this))
-		goto out;
+	    (make && device_make(&this->config)) || !follow_setup(this))
+		return;
 	this->gone = FALSE;
 	enumerator = this->sockets->create_enumerator(this->sockets);
 	while (enumerator->enumerate(enumerator, &fd))
@@ -226,7 +236,31 @@ static void on_back(void *data, bool module)
 	}
 	enumerator->destroy(enumerator);
 	DBG1(DBG_KNL, "espudp: device %s is back", this->config.name);
-out:
+}
+
+static void on_back(void *data)
+{
+	espudp_t *this = data;
+
+	this->mutex->lock(this->mutex);
+	resume(this, TRUE);
+	this->mutex->unlock(this->mutex);
+}
+
+/* Messages may be late or lost: what counts is which device there is now. */
+static void on_link(void *data)
+{
+	espudp_t *this = data;
+	unsigned int ifindex;
+
+	this->mutex->lock(this->mutex);
+	ifindex = if_nametoindex(this->config.name);
+	if (!ifindex && errno != ENODEV) /* could not ask */
+		ifindex = this->ifindex;
+	if (ifindex != this->ifindex)
+		lose(this);
+	if (ifindex)
+		resume(this, FALSE);
 	this->mutex->unlock(this->mutex);
 }
 
@@ -271,6 +305,7 @@ const events_handler_t follow = {
 	.overrun = on_overrun,
 	.gone = on_gone,
 	.back = on_back,
+	.link = on_link,
 };
 
 listener_t *follow_ike(espudp_t *this)
