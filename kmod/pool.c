@@ -541,6 +541,7 @@ int espudp_pool_get(struct espudp_peer *peer, u8 family, const struct in6_addr *
 		edev->pools.n_released--;
 	}
 	set_name(&edev->pools, pa, name);
+	pa->remote = *remote;
 	peer->virt = pa->addr;
 	peer->virt_family = family;
 	rcu_assign_pointer(pa->peer, peer);
@@ -584,7 +585,8 @@ void espudp_pool_put(struct espudp_peer *peer)
 	RCU_INIT_POINTER(pa->peer, NULL);
 	rcu_read_lock();
 	ep = rcu_dereference(peer->ep);
-	pa->remote = ep && ep->has_remote ? ep->remote : in6addr_any;
+	if (ep && ep->has_remote)	/* else it was never more than a request */
+		pa->remote = ep->remote;
 	rcu_read_unlock();
 	pa->since = jiffies;
 	list_add_tail(&pa->list, &pools->released);

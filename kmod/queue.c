@@ -54,9 +54,9 @@ static bool queue_settled(const struct espudp_queue *q, u64 packet)
 
 	if (READ_ONCE(q->settled) >= packet)
 		return true;
-	/* Pairs with queue_done(): when that poll ended is told before. */
-	if (smp_load_acquire(&q->done) < packet)
+	if (READ_ONCE(q->done) < packet)
 		return false;
+	smp_rmb();	/* pairs with queue_done() */
 	wait = max(SETTLED * READ_ONCE(q->span), (u32)SETTLED_MIN);
 	return (s32)(queue_clock() - READ_ONCE(q->ended) - wait) > 0;
 }
@@ -147,8 +147,8 @@ static void queue_done(struct espudp_queue *q, unsigned int n)
 	WRITE_ONCE(q->settled, q->prev);
 	q->prev = q->done;
 	q->taken += n;
-	/* Pairs with queue_settled(). */
-	smp_store_release(&q->done, job ? job->before : q->taken);
+	smp_wmb();	/* pairs with queue_settled(): when the poll ended is told before */
+	WRITE_ONCE(q->done, job ? job->before : q->taken);
 }
 
 /* Notes when a poll ended, and how long polls take: the longest, forgotten slowly. */
