@@ -125,7 +125,7 @@ def moves():
     n("b", "espudp", "sa", "del", "espudp0", "in", "spi", newer.spi)
     site.receive(older.seal(inner), sock=places[1])
     equal("2.1: but do when the newer one is gone", where(), 1002)
-    time.sleep(1)
+    time.sleep(2.2)     # that was told, too
     events = Monitor()
     for place in (0, 1, 2, 0, 2):
         forge.send(places[place], older.seal(inner))

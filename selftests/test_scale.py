@@ -204,5 +204,6 @@ used.send_signal(signal.SIGINT)
 said = used.communicate()[0]
 diag(said)
 sent, got = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", said).groups())
-check("nothing is lost of the tunnel that is in use", sent == got > 100, said)
+# the last may be under way
+check("nothing is lost of the tunnel that is in use", sent - 1 <= got > 100, said)
 forge.end()

@@ -160,6 +160,8 @@ static int device_line(struct parser *p, const char *key, char *value)
 {
 	const struct field *f = find_field(&set_dev, key);
 
+	if (f && f->flags & F_LINK && p->conf->bare)
+		return OK;
 	if (f)
 		return set_field(&set_dev, f, &p->conf->dev, value);
 	if (!strcasecmp(key, "Pool") || !strcasecmp(key, "Pool6"))
@@ -374,19 +376,20 @@ static int read_text(const char *file, char **text)
 	return OK;
 }
 
-int conf_read(struct conf *conf, const char *file, bool keys)
+int conf_read(struct conf *conf, const char *file, bool bare)
 {
 	char *text;
 	int ret;
 
 	memset(conf, 0, sizeof(*conf));
 	conf->file = file;
+	conf->bare = bare;
 	ret = read_text(file, &text);
 	if (!ret)
 		ret = conf_parse(conf, text);
 	if (!ret)
 		ret = conf_check(conf);
-	if (!ret && keys)
+	if (!ret && !bare)
 		ret = conf_read_keys(conf);
 	free(text);
 	return ret;

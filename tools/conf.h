@@ -25,10 +25,13 @@ struct conf {
 	struct dev dev;
 	enum { LISTEN_UNSET, LISTEN_NO, LISTEN_OWN } listen;
 	struct list peers; /* of struct conf_peer */
+	bool bare; /* see conf_read() */
 };
 
-/* Reads and checks a whole file, and keys if asked to. Returns a status. */
-int conf_read(struct conf *conf, const char *file, bool keys);
+/* Reads and checks a whole file, keys included; or, @bare, without what it needs
+ * on this host: keys, and links that it names. Returns a status.
+ */
+int conf_read(struct conf *conf, const char *file, bool bare);
 void conf_free(struct conf *conf);
 
 /* The parts of conf_read(): @text is written to. */

@@ -91,11 +91,18 @@ bool key_is_text(const char *text)
 {
 	size_t digits = 0;
 
+	while (is_space(*text))
+		text++;
 	if (text[0] == '0' && (text[1] | 0x20) == 'x')
 		text += 2;
-	while (hex_digit(text[digits]) >= 0)
+	for (; *text; text++) {
+		if (is_space(*text))
+			continue;
+		if (hex_digit(*text) < 0)
+			return false;
 		digits++;
-	return digits >= KEY_DIGITS && !text[digits];
+	}
+	return digits >= KEY_DIGITS;
 }
 
 int key_parse(struct key *key, const char *text, size_t len,

@@ -187,29 +187,34 @@ out:
 
 /* Events were lost: what they told is in the state as it is now, but for IKE's.
  */
-static void overrun(struct monitor *m)
+static int overrun(struct monitor *m)
 {
 	struct list devs = { 0 };
+
+	int ret;
 
 	if (json)
 		puts("{\"overrun\":true}");
 	else
 		printf("%s overrun: events were lost\n", timestamp());
-	if (!m->ike && !lookup_devs(&m->nl, m->ifname, &devs))
-		for_each(struct dev, dev, &devs)
+	/* The farewell may be among them. */
+	ret = lookup_devs(&m->nl, NULL, &devs);
+	for_each(struct dev, dev, &devs)
+		if (!m->ike && (!m->ifname || !strcmp(m->ifname, dev->ifname)))
 			resync_dev(m, dev);
 	objects_free(&set_dev, &devs);
+	return ret;
 }
 
 static int receive(struct monitor *m)
 {
 	const struct nlmsghdr *nlh;
+	int len, ret = OK;
 	ssize_t n;
-	int len;
 
 	n = mnl_socket_recvfrom(m->events.sock, m->events.buf, NL_BUFFER_SIZE);
 	if (n < 0 && errno == ENOBUFS)
-		overrun(m);
+		ret = overrun(m);
 	else if (n < 0 && errno != EINTR && errno != EAGAIN)
 		return error("events: %s", strerror(errno));
 	len = n;
@@ -222,7 +227,7 @@ static int receive(struct monitor *m)
 	fflush(stdout);
 	if (m->gone)
 		return error("the module is gone");
-	return ferror(stdout) ? FAILED : OK;
+	return ferror(stdout) ? FAILED : ret;
 }
 
 /* Also where output is stuck. */

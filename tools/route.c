@@ -43,7 +43,7 @@ static int guard(const char *file)
 	struct list prefixes = { 0 };
 	struct protect protect;
 	struct conf conf;
-	int ret = conf_read(&conf, file, false);
+	int ret = conf_read(&conf, file, true);
 
 	if (!ret) {
 		apply_prefixes(&conf, &prefixes);

@@ -85,7 +85,7 @@ static int run(struct words *w, bool sync)
 		ret = words_end(w);
 	if (ret)
 		return ret;
-	ret = conf_read(&a.conf, file, true);
+	ret = conf_read(&a.conf, file, false);
 	if (!ret)
 		ret = read_state(&a);
 	if (!ret)
