@@ -27,10 +27,10 @@ behind_gaps()
 # in_order WHAT ALLOWED: five transfers of 24 MB, each some 300 super-packets
 in_order()
 {
-	local before after sent=0 i
+	local before after sent=0
 
 	before=$(behind_gaps)
-	for i in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		nbg gateway iperf3 -s -1 >/dev/null
 		wait_for 60 something_on_tcp_port 5201
 		n client iperf3 -c "$to" -J -M 1380 -n 24M >"$T/result" &&

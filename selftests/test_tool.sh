@@ -460,7 +460,7 @@ keys_are_not_shown()
 	local script
 
 	for script in "s/^KeyFile = k20/KeyFile = 0x$secret/" "s/^KeyFile = k20/$secret/" \
-		      "s/^KeyFile = k20/KeyFile = $(sed 's/../& /g' <<<"$secret")/"; do
+		      "s/^KeyFile = k20/KeyFile = $(fold -w2 <<<"$secret" | xargs)/"; do
 		sed "$script" "$T/good" >"$T/bad"
 		unchanged refused 1 'bad:[0-9]+: .*expected' espudp setconf espudp0 "$T/bad" &&
 			! tr -d ' ' <"$T/err" | grep -q "$secret" || return
