@@ -183,7 +183,7 @@ worst_metric()
 # Without the tunnel, and without its routes: this is what must not be.
 capture_start b b0 "$T/outside.pcap" 'not icmp6 and not arp'
 traffic_start
-wait_for 5 sent_over 100
+wait_for 60 sent_over 100
 capture_cut "$T/outside.pcap"
 check "control: without a tunnel everything leaves in the clear" [ "$(clear_packets)" -gt 20 ]
 traffic_stop
