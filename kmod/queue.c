@@ -4,8 +4,8 @@
 #include "queue.h"
 #include "spread.h"
 
-/* Packets that one takes of a job that several do. */
-#define SHARE	2
+/* Packets that one takes at most of a job that several do. */
+#define SHARE	8
 /* How long what polls handed down may wait on the CPU: as long as so many polls take,
  * and at least so many units of 1024 ns.
  */
@@ -324,37 +324,55 @@ static void job_away(struct espudp_job *job)
 	dev_hold(job->q->edev->dev);
 }
 
-/* Does a job's crypto, or what others leave of it. Returns how many of its requests
- * are over.
- */
-static unsigned int job_crypt(struct espudp_job *job)
+/* Does some of a job's crypto. Returns how many of its requests are over. */
+static unsigned int job_crypt(struct espudp_job *job, unsigned int i, unsigned int end)
 {
 	struct espudp_aead *aead = &job->sa->aead;
-	unsigned int i = 0, end = job->n, over = 0;
+	unsigned int over = 0;
 
-	for (;;) {
-		if (job->shared) {
-			i = atomic_fetch_add(SHARE, &job->next);
-			end = min(i + SHARE, job->n);
-		}
-		if (i >= end)
-			return over;
-		for (; i < end; i++) {
-			struct espudp_job_pkt *pkt = &job->pkt[i];
-			int err;
+	for (; i < end; i++) {
+		struct espudp_job_pkt *pkt = &job->pkt[i];
+		int err;
 
-			pkt->job = job;
-			err = espudp_aead_crypt(aead, job->encrypt, pkt->esp, pkt->len,
-						upper_32_bits(pkt->seq), pkt->src, request_done,
-						pkt);
-			if (likely(err != -EINPROGRESS)) {
-				pkt->err = err;
-				over++;
-			} else if (!job->away) {
-				job_away(job);
-			}
+		pkt->job = job;
+		err = espudp_aead_crypt(aead, job->encrypt, pkt->esp, pkt->len,
+					upper_32_bits(pkt->seq), pkt->src, request_done, pkt);
+		if (likely(err != -EINPROGRESS)) {
+			pkt->err = err;
+			over++;
+		} else if (!job->away) {
+			job_away(job);
 		}
 	}
+	return over;
+}
+
+/* Takes some of what nobody has taken yet, and does it: less and less, for the last to
+ * end is waited for. Returns how many packets, and adds to *@over how many of them are
+ * over.
+ */
+static unsigned int job_join(struct espudp_job *job, unsigned int *over)
+{
+	int share = clamp(((int)job->n - atomic_read(&job->next)) / 4, 1, SHARE);
+	unsigned int i = atomic_fetch_add(share, &job->next);
+	unsigned int end = min(i + share, job->n);
+
+	if (i >= end)
+		return 0;
+	*over += job_crypt(job, i, end);
+	return end - i;
+}
+
+/* The poll's part of a job is over, which may not be touched any more: if others have
+ * some left, the last completion drops the device.
+ */
+static void job_leave(struct espudp_job *job, unsigned int over)
+{
+	struct net_device *dev = job->q->edev->dev;
+	bool away = job->away;
+
+	if (job_over(job, over + 1) && away)
+		dev_put(dev);
 }
 
 /**
@@ -367,8 +385,11 @@ void espudp_job_help(struct espudp_job *job)
 {
 	struct espudp_queue *q = job->q;
 	struct net_device *dev = q->edev->dev;
+	unsigned int over = 1;
 
-	if (!job_over(job, job_crypt(job) + 1))
+	while (job_join(job, &over))
+		;
+	if (!job_over(job, over))
 		return;
 	queue_wake(q);
 	dev_put(dev);
@@ -380,17 +401,15 @@ void espudp_job_help(struct espudp_job *job)
  *	are set. May not be touched any more except by the poll
  * @q: queue being polled
  * @encrypt: else decrypt
+ *
+ * What helpers were asked for is left to them until espudp_job_next_done(): the poll
+ * makes the next batch, or hands down the one before, meanwhile.
  */
 void espudp_job_submit(struct espudp_job *job, struct espudp_queue *q, bool encrypt)
 {
-	struct net_device *dev = q->edev->dev;
-	unsigned int over;
-	bool away;
-
 	job->q = q;
 	job->encrypt = encrypt;
 	job->away = false;
-	job->shared = false;
 	job->held = false;
 	job->kept = false;
 	job->before = q->taken;
@@ -400,19 +419,16 @@ void espudp_job_submit(struct espudp_job *job, struct espudp_queue *q, bool encr
 	 */
 	atomic_set(&job->pending, job->n + 1);
 	list_add_tail(&job->list, &q->order);
-	if (espudp_spread_wanted(job)) {
-		job_away(job);
-		job->shared = true;
-		atomic_set(&job->next, 0);
-		espudp_spread_ask(job);
+	job->open = espudp_spread_wanted(job);
+	if (!job->open) {
+		job_leave(job, job_crypt(job, 0, job->n));
+		return;
 	}
-	over = job_crypt(job) + 1;
-	if (job->shared)
-		over += espudp_spread_take_back(job);
-	away = job->away;
-	/* The last completion may have been before this; then it did not drop the device. */
-	if (job_over(job, over) && away)
-		dev_put(dev);
+	job_away(job);
+	job->mine = 0;
+	job->over = 0;
+	atomic_set(&job->next, 0);
+	espudp_spread_ask(job);
 }
 
 /**
@@ -431,19 +447,59 @@ int espudp_job_err(const struct espudp_job *job)
 	return 0;
 }
 
+/* Is somebody else at it, who will do the rest, while this CPU has better things to do?
+ * A task waits for this softirq: it may be who sends what comes next.
+ */
+static bool job_cared_for(const struct espudp_job *job)
+{
+	return atomic_read(&job->next) > job->mine && list_is_last(&job->list, &job->q->order) &&
+	       !(current->flags & (PF_IDLE | PF_KTHREAD));
+}
+
+/* Does some of the oldest job that the poll has yet to join in. False if there is none. */
+static bool queue_join(struct espudp_queue *q)
+{
+	struct espudp_job *job;
+	unsigned int taken;
+
+	list_for_each_entry(job, &q->order, list) {
+		if (!job->open)
+			continue;
+		if (job_cared_for(job)) {
+			job->open = false;
+			job_leave(job, job->over);
+			return true;
+		}
+		taken = job_join(job, &job->over);
+		job->mine += taken;
+		if (!taken) {
+			job->open = false;
+			job_leave(job, job->over + espudp_spread_take_back(job));
+		}
+		return true;
+	}
+	return false;
+}
+
 /**
- * espudp_job_next_done() - take the oldest job if its crypto is done
+ * espudp_job_next_done() - take the oldest job once its crypto is done
  * @q: queue being polled
  *
- * Return: the job, off the list, or NULL. Finish it with espudp_job_finish().
+ * Until then joins in what helpers do.
+ *
+ * Return: the job, off the list, or NULL: then the oldest is in nobody's hands here.
+ * Finish it with espudp_job_finish().
  */
 struct espudp_job *espudp_job_next_done(struct espudp_queue *q)
 {
 	struct espudp_job *job = list_first_entry_or_null(&q->order, struct espudp_job, list);
 
-	/* Pairs with job_over(). */
-	if (!job || atomic_read_acquire(&job->pending))
+	if (!job)
 		return NULL;
+	/* Pairs with job_over(). */
+	while (atomic_read_acquire(&job->pending))
+		if (!queue_join(q))
+			return NULL;
 	list_del(&job->list);
 	q->flying -= job->n;
 	return job;

@@ -36,7 +36,8 @@ struct espudp_job_pkt {
  * @next: the packet that nobody has taken yet, if several take some
  * @encrypt: else decrypt
  * @away: out of the poll's hands, or was: holds the device until it is over
- * @shared: helpers were asked to join in: @asked, those of @cpu
+ * @open: helpers were asked to join in, and the poll has yet to: @asked of them, on @cpu
+ * @mine: packets of such a job that the poll took, @over of which are over
  * @held: holds a reference to @sa
  * @kept: was left to a later poll
  * @before: packets that its queue had handed out before the poll that started it
@@ -56,11 +57,13 @@ struct espudp_job {
 	atomic_t next;
 	bool encrypt;
 	bool away;
-	bool shared;
+	bool open;
 	bool held;
 	bool kept;
 	u8 asked;
 	u16 cpu[ESPUDP_JOB_HELPERS];
+	unsigned int mine;
+	unsigned int over;
 	u64 before;
 	unsigned int n;
 	struct espudp_job_pkt pkt[ESPUDP_BATCH_SEGS];

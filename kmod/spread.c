@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Crypto of one SA on several CPUs.
  *
- * The poll that has a large batch asks helpers on other CPUs to join in, and begins:
- * each takes the next few packets until there are none left. Who has not begun by then
- * is not needed any more. So a flow has as many CPUs as are idle, however few batches
- * are under way, and waits for none that is not; small batches, for whose sake nobody is
- * woken, are no slower. Where nobody ever comes in time, he is not asked often.
+ * The poll that has a large batch asks helpers on other CPUs to join in, makes the next
+ * batch or hands down the one before, and then joins in itself (queue.c): each takes the
+ * next few packets until there are none left. Who has not begun by then is not needed any
+ * more. So a flow has as many CPUs as are idle, and waits for none that is not; small
+ * batches, for whose sake nobody is woken, are no slower. Where nobody ever comes in time,
+ * he is not asked often.
  */
 #include <linux/moduleparam.h>
 #include <linux/sched/isolation.h>
@@ -16,17 +17,21 @@
 #define LARGE	8
 /* CPUs that are looked at. */
 #define TRIES	8
+/* Jobs that wait for a helper. */
+#define WAITING	4
 /* Batches for which nobody is asked after nobody has come, at most. */
 #define SHY	63
 
 /**
  * struct helper - what helps on a CPU
  * @work: does
- * @job: to be joined, not yet begun with
+ * @jobs: to be joined, not yet begun with
+ * @busy: helps
  */
 struct helper {
 	struct work_struct work;
-	struct espudp_job *job;
+	struct espudp_job *jobs[WAITING];
+	bool busy;
 };
 
 static DEFINE_PER_CPU(struct helper, helpers);
@@ -36,18 +41,36 @@ static bool parallel = true;
 module_param(parallel, bool, 0644);
 MODULE_PARM_DESC(parallel, "encrypt and decrypt large batches on several CPUs");
 
+/* Puts @new where @old waits. False if it does not. */
+static bool helper_replace(struct helper *h, struct espudp_job *old, struct espudp_job *new)
+{
+	unsigned int i;
+
+	for (i = 0; i < WAITING; i++)
+		if (READ_ONCE(h->jobs[i]) == old && cmpxchg(&h->jobs[i], old, new) == old)
+			return true;
+	return false;
+}
+
 static void help(struct work_struct *work)
 {
 	struct helper *h = container_of(work, struct helper, work);
-	struct espudp_job *job;
+	unsigned int i;
 
-	/* Who has taken a job goes on at once, for it is waited for. */
-	local_bh_disable();
-	/* One at a time: whoever puts another here has the work done again. */
-	job = xchg(&h->job, NULL);
-	if (job)
-		espudp_job_help(job);
-	local_bh_enable();
+	/* Whoever puts another one where this has looked has the work done again. */
+	for (i = 0; i < WAITING; i++) {
+		struct espudp_job *job;
+
+		/* Who has taken a job goes on at once, for it is waited for. */
+		local_bh_disable();
+		job = xchg(&h->jobs[i], NULL);
+		if (job) {
+			WRITE_ONCE(h->busy, true);
+			espudp_job_help(job);
+			WRITE_ONCE(h->busy, false);
+		}
+		local_bh_enable();
+	}
 }
 
 /**
@@ -86,14 +109,13 @@ void espudp_spread_ask(struct espudp_job *job)
 		if (cpu == self || !housekeeping_cpu(cpu, HK_TYPE_DOMAIN) ||
 		    !housekeeping_cpu(cpu, HK_TYPE_WQ))
 			continue;
-		if (!READ_ONCE(h->job)) {
-			atomic_inc(&job->pending);
-			if (!cmpxchg(&h->job, NULL, job)) {
-				job->cpu[job->asked++] = cpu;
-				queue_work_on(cpu, wq, &h->work);
-			} else {
-				atomic_dec(&job->pending);
-			}
+		/* Counted before it can begin. */
+		atomic_inc(&job->pending);
+		if (helper_replace(h, NULL, job)) {
+			job->cpu[job->asked++] = cpu;
+			queue_work_on(cpu, wq, &h->work);
+		} else {
+			atomic_dec(&job->pending);
 		}
 		if (job->asked == want || !--tries)
 			break;
@@ -111,10 +133,15 @@ unsigned int espudp_spread_take_back(struct espudp_job *job)
 {
 	struct espudp_queue *q = job->q;
 	unsigned int i, n = 0;
+	bool busy = false;
 
-	for (i = 0; i < job->asked; i++)
-		n += cmpxchg(&per_cpu_ptr(&helpers, job->cpu[i])->job, job, NULL) == job;
-	if (n < job->asked)
+	for (i = 0; i < job->asked; i++) {
+		struct helper *h = per_cpu_ptr(&helpers, job->cpu[i]);
+
+		n += helper_replace(h, job, NULL);
+		busy |= READ_ONCE(h->busy);
+	}
+	if (n < job->asked || busy)
 		q->shy = 0;
 	else if (n)
 		q->shy = min(2 * q->shy + 1, SHY);
