@@ -19,11 +19,10 @@ import re
 import signal
 import sys
 import time
+from pathlib import Path
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 import forge
-from pathlib import Path
-
 from forge import Esp, check, diag, equal, n, n_spawn, read_all, run
 
 PEERS = 10000 if forge.FULL and not forge.DEBUG_KERNEL else 300 if forge.DEBUG_KERNEL else 2000

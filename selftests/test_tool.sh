@@ -597,7 +597,7 @@ unprivileged="setpriv --reuid 65534 --clear-groups --bounding-set -all --inh-cap
 check "without CAP_NET_ADMIN nothing is shown" refused 1 'CAP_NET_ADMIN' $unprivileged espudp show
 ip link del espudp0
 check "guards survive the device" is "$(ip route show | grep -c '^unreachable')" 3
-espudp monitor >"$T/events" 2>"$T/err" &
+timeout 30 espudp monitor >"$T/events" 2>"$T/err" &
 monitor=$!
 sleep 2
 unload_module

@@ -539,14 +539,28 @@ def addresses():
             ("one of another family", "different families", {"virtual": host("fd64::9")})):
         refused = Client(4, **settings)
         check(f"{what} is refused", refused.error and words in refused.message, refused.message)
+    for what, words, remote in (("an address of the pool", "virtual addresses", "100.100.3.3"),
+                                ("one of another family", "different families", NAT[6])):
+        for how, (error, message, *_) in (
+                ("a peer's new", netlink.request("peer-set", ifname="espudp0", peer={
+                    "id": chosen.id, "remote": host(remote)})),
+                ("a new SA's", forge.sa_new("b", "espudp0", chosen.id, "in", Esp(0x7777),
+                                            remote=host(remote)))):
+            check(f"{how} outer address: {what} is refused", error and words in message,
+                  error, message)
     error, message = set_pool(4, "100.100.0.0/30")
     check("a pool in use does not change", error == 16 and "delete them" in message, message)
     for client in twin, back, other, heir, chosen:
         client.delete()
 
 
-def silence(old, awake, since):
+def silence(old, dozer, awake, since):
     """The address of one that is there, but not heard, for those who are like it."""
+    time.sleep(max(0, since + 65 - time.monotonic()))
+    young = Client(4, name="dozer")
+    check("a peer that is silent for as long as L2TP may be keeps its address",
+          time.monotonic() - since > SILENT or young.virtual != dozer.virtual,
+          young.virtual, dozer.virtual)
     time.sleep(max(0, since + SILENT + 1 - time.monotonic()))
     awake.send(UDP, awake.datagram(UDP, 9, 9, b"awake"))
     awake.receive()     # that nobody is there
@@ -564,7 +578,7 @@ def silence(old, awake, since):
     old.send(UDP, old.datagram(UDP, 1, 1, b"late"))
     equal("then the silent one has none, what still comes from it is dropped by name",
           (counted(before), "virtual" in old.show()), ({"rx-virtual": 1}, False))
-    for client in old, awake, twin, stranger, namesake, heir:
+    for client in old, dozer, young, awake, twin, stranger, namesake, heir:
         client.delete()
 
 
@@ -703,7 +717,7 @@ for f in 4, 6:
     equal(f"IPv{f}: a pool", set_pool(f, POOL[f]), (0, ""))
 pools()
 silent_since = time.monotonic()
-sleeper, waker = Client(4, name="sleeper"), Client(4, name="awake")
+sleeper, dozer, waker = [Client(4, name=name) for name in ("sleeper", "dozer", "awake")]
 for f in 4, 6:
     this, that = local(f)
     forwarded(f, this)
@@ -719,6 +733,6 @@ addresses()
 nat_scope()
 many()
 host_to_host()
-silence(sleeper, waker, silent_since)
+silence(sleeper, dozer, waker, silent_since)
 small_pool()
 forge.end()
