@@ -328,6 +328,7 @@ static void job_away(struct espudp_job *job)
 static unsigned int job_crypt(struct espudp_job *job, unsigned int i, unsigned int end)
 {
 	struct espudp_aead *aead = &job->sa->aead;
+	bool encrypt = job->encrypt;	/* others write to the job */
 	unsigned int over = 0;
 
 	for (; i < end; i++) {
@@ -335,7 +336,7 @@ static unsigned int job_crypt(struct espudp_job *job, unsigned int i, unsigned i
 		int err;
 
 		pkt->job = job;
-		err = espudp_aead_crypt(aead, job->encrypt, pkt->esp, pkt->len,
+		err = espudp_aead_crypt(aead, encrypt, pkt->esp, pkt->len,
 					upper_32_bits(pkt->seq), pkt->src, request_done, pkt);
 		if (likely(err != -EINPROGRESS)) {
 			pkt->err = err;
@@ -419,16 +420,16 @@ void espudp_job_submit(struct espudp_job *job, struct espudp_queue *q, bool encr
 	 */
 	atomic_set(&job->pending, job->n + 1);
 	list_add_tail(&job->list, &q->order);
-	job->open = espudp_spread_wanted(job);
-	if (!job->open) {
-		job_leave(job, job_crypt(job, 0, job->n));
-		return;
+	job->open = false;
+	if (espudp_spread_wanted(job)) {
+		job_away(job);
+		job->mine = 0;
+		job->over = 0;
+		atomic_set(&job->next, 0);
+		job->open = espudp_spread_ask(job);
 	}
-	job_away(job);
-	job->mine = 0;
-	job->over = 0;
-	atomic_set(&job->next, 0);
-	espudp_spread_ask(job);
+	if (!job->open)
+		job_leave(job, job_crypt(job, 0, job->n));
 }
 
 /**
@@ -465,12 +466,7 @@ static bool queue_join(struct espudp_queue *q)
 	list_for_each_entry(job, &q->order, list) {
 		if (!job->open)
 			continue;
-		if (job_cared_for(job)) {
-			job->open = false;
-			job_leave(job, job->over);
-			return true;
-		}
-		taken = job_join(job, &job->over);
+		taken = job_cared_for(job) ? 0 : job_join(job, &job->over);
 		job->mine += taken;
 		if (!taken) {
 			job->open = false;

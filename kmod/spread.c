@@ -13,8 +13,8 @@
 #include <linux/workqueue.h>
 #include "spread.h"
 
-/* Packets for which waking another CPU is worth while. */
-#define LARGE	8
+/* Octets for which waking another CPU is worth while. */
+#define LARGE	(12 << 10)
 /* CPUs that are looked at. */
 #define TRIES	8
 /* Jobs that wait for a helper. */
@@ -26,15 +26,15 @@
  * struct helper - what helps on a CPU
  * @work: does
  * @jobs: to be joined, not yet begun with
- * @busy: helps
+ * @busy: queue whose job it is at
  */
 struct helper {
 	struct work_struct work;
 	struct espudp_job *jobs[WAITING];
-	bool busy;
+	struct espudp_queue *busy;
 };
 
-static DEFINE_PER_CPU(struct helper, helpers);
+static DEFINE_PER_CPU_SHARED_ALIGNED(struct helper, helpers);
 static struct workqueue_struct *wq;
 
 static bool parallel = true;
@@ -52,6 +52,12 @@ static bool helper_replace(struct helper *h, struct espudp_job *old, struct espu
 	return false;
 }
 
+/* How many helpers a job is worth. */
+static unsigned int helpers_for(const struct espudp_job *job)
+{
+	return min_t(unsigned int, job->n * job->pkt[0].len / LARGE, ESPUDP_JOB_HELPERS);
+}
+
 static void help(struct work_struct *work)
 {
 	struct helper *h = container_of(work, struct helper, work);
@@ -65,9 +71,9 @@ static void help(struct work_struct *work)
 		local_bh_disable();
 		job = xchg(&h->jobs[i], NULL);
 		if (job) {
-			WRITE_ONCE(h->busy, true);
+			WRITE_ONCE(h->busy, job->q);
 			espudp_job_help(job);
-			WRITE_ONCE(h->busy, false);
+			WRITE_ONCE(h->busy, NULL);
 		}
 		local_bh_enable();
 	}
@@ -82,7 +88,7 @@ static void help(struct work_struct *work)
 bool espudp_spread_wanted(const struct espudp_job *job)
 {
 	/* With PREEMPT_RT, who has taken a job may have to wait for others. */
-	if (job->n < LARGE || num_online_cpus() == 1 || !READ_ONCE(parallel) ||
+	if (!helpers_for(job) || num_online_cpus() == 1 || !READ_ONCE(parallel) ||
 	    IS_ENABLED(CONFIG_PREEMPT_RT))
 		return false;
 	if (!job->q->skip)
@@ -96,10 +102,11 @@ bool espudp_spread_wanted(const struct espudp_job *job)
  * @job: set up, its SA and device held; each that is asked is one of @job->pending
  *
  * Context: BH off.
+ * Return: false if there was nobody to be asked.
  */
-void espudp_spread_ask(struct espudp_job *job)
+bool espudp_spread_ask(struct espudp_job *job)
 {
-	unsigned int want = min_t(unsigned int, job->n / LARGE, ESPUDP_JOB_HELPERS);
+	unsigned int want = helpers_for(job);
 	unsigned int cpu, self = smp_processor_id(), tries = TRIES;
 
 	job->asked = 0;
@@ -120,11 +127,13 @@ void espudp_spread_ask(struct espudp_job *job)
 		if (job->asked == want || !--tries)
 			break;
 	}
+	job->q->skip = job->q->shy;
+	return job->asked;
 }
 
 /**
  * espudp_spread_take_back() - do without those that have not begun
- * @job: nothing of it is left to be done
+ * @job: nothing of it is left to be done, or somebody is at it
  *
  * Context: the queue's poll.
  * Return: how many of those that were asked.
@@ -139,11 +148,11 @@ unsigned int espudp_spread_take_back(struct espudp_job *job)
 		struct helper *h = per_cpu_ptr(&helpers, job->cpu[i]);
 
 		n += helper_replace(h, job, NULL);
-		busy |= READ_ONCE(h->busy);
+		busy |= READ_ONCE(h->busy) == q;
 	}
 	if (n < job->asked || busy)
 		q->shy = 0;
-	else if (n)
+	else
 		q->shy = min(2 * q->shy + 1, SHY);
 	q->skip = q->shy;
 	return n;

@@ -5,7 +5,7 @@
 #include "queue.h"
 
 bool espudp_spread_wanted(const struct espudp_job *job);
-void espudp_spread_ask(struct espudp_job *job);
+bool espudp_spread_ask(struct espudp_job *job);
 unsigned int espudp_spread_take_back(struct espudp_job *job);
 int espudp_spread_init(void);
 void espudp_spread_exit(void);
