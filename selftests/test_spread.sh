@@ -54,7 +54,7 @@ all_arrive()
 		pid=$!
 		wait_for 60 listens
 		n client taskset 1 python3 -c "$sender" "$to" &
-		wait $pid
+		wait "$pid"
 		wait $!
 		[ "$(cat "$T/octets")" = $((2 << 20)) ] || { echo "$(cat "$T/octets") octets"; return 1; }
 	done
