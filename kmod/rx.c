@@ -247,7 +247,7 @@ static const void *in_place(struct rx_src *src, unsigned int off, unsigned int l
 		src->begin = src->end + skb_headlen(skb);
 		src->end += skb->len;
 	}
-	start = src->end - (skb == src->skb ? skb_pagelen(skb) : skb->len);
+	start = skb == src->skb ? 0 : src->end - skb->len;
 	if (off + len <= start + skb_headlen(skb))
 		return skb->data + off - start;
 	if (skb_has_shared_frag(skb))
