@@ -162,3 +162,4 @@ for ((round = 1; round <= ROUNDS; round++)); do
 		each measure "$row" $round
 	done
 done
+exit 0	# the report tells of failures
