@@ -61,7 +61,7 @@ all_arrive()
 }
 
 bench_site
-load_module
+load_module parallel=1	# whatever PARAMETERS says
 taskset 1 nice -n 19 sh -c 'while :; do :; done' &
 task=$!
 check "a tunnel is up" espudp_up chacha

@@ -20,7 +20,7 @@
 #                        and xfrmgro, zones, libipsec
 #   CIPHERS="gcm128 chacha cbc256"
 #   DATAGRAMS=20000      of each row of UDP (5000 on the instruction clock)
-#   BYTES=20M            of a bulk transfer (32M with two processors, where several MB
+#   BYTES=20M            of a bulk transfer (64M with two processors, where several MB
 #                        are still in buffers when the sender is through)
 #   OFFLOADS=default     or gro or nic, see contestants.sh
 #   PARAMETERS="gro=0"   for the module
@@ -86,7 +86,7 @@ for mode in $modes; do
 	case $mode in
 	icount)	machine=(--icount) bytes=20M datagrams=5000 rounds=3
 		rows="tcp1 tcp8 l2tp rtt $udp peers1 peers100 peers10000 state10000" ;;
-	smp)	machine=(--smp 2 --thread multi) bytes=32M datagrams=20000 rounds=9
+	smp)	machine=(--smp 2 --thread multi) bytes=64M datagrams=20000 rounds=9
 		rows='tcp1 tcp8 l2tp' ;;
 	native)	bytes=1G datagrams=1000000 rounds=9
 		rows="tcp1 tcp8 l2tp rtt $udp peers1 peers100 peers10000 state10000" ;;
