@@ -43,14 +43,14 @@ listens()
 	[ -n "$(n gateway ss -Hltn sport = 5201)" ]
 }
 
-# all_arrive: four transfers, each within 10 seconds. The sender's processor is the first,
+# all_arrive: four transfers, each within 20 seconds. The sender's processor is the first,
 # where a softirq always runs on top of a task and leaves what it can to others.
 all_arrive()
 {
 	local pid
 
 	for _ in 1 2 3 4; do
-		nbg gateway timeout 10 python3 -c "$receiver" >"$T/octets"
+		nbg gateway timeout 20 python3 -c "$receiver" >"$T/octets"
 		pid=$!
 		wait_for 60 listens
 		n client taskset 1 python3 -c "$sender" "$to" &
