@@ -46,8 +46,7 @@ struct espudp_job_pkt {
  *
  * Synchronous and asynchronous crypto, and that of another CPU, complete alike: the
  * poll that submitted the job finds it done, or the last completion schedules another
- * poll. Jobs
- * of a queue are finished in the order in which they were started.
+ * poll. Jobs of a queue are finished in the order in which they were started.
  */
 struct espudp_job {
 	struct list_head list;
