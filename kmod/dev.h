@@ -28,8 +28,8 @@ struct espudp_sock;
  * @began: when the last poll began, and @ended it, units of 1024 ns
  * @span: how long polls take, of late
  * @flying: ESP packets of @order
- * @skip: large batches for which no helper is to be asked, and after the next that
- *	nobody helps with, @shy tells how many
+ * @skip: large batches for which no helper is to be asked
+ * @shy: large batches that nobody has helped with, since somebody did
  * @csd: takes the poll to @cpu
  * @down: why packets are dropped when the device goes down
  * @order: started packets or batches, oldest first, finished strictly in this

@@ -19,8 +19,12 @@
 #define TRIES	8
 /* Jobs that wait for a helper. */
 #define WAITING	4
-/* Batches for which nobody is asked after nobody has come, at most. */
-#define SHY	63
+/* Batches that nobody helped with until one is done without asking, then three, seven,
+ * at most 63 between two. To ask costs little beside a batch, and what runs on the
+ * other CPU seldom does so for long.
+ */
+#define PATIENCE	8
+#define SHY		(PATIENCE + 6)
 
 /**
  * struct helper - what helps on a CPU
@@ -127,7 +131,6 @@ bool espudp_spread_ask(struct espudp_job *job)
 		if (job->asked == want || !--tries)
 			break;
 	}
-	job->q->skip = job->q->shy;
 	return job->asked;
 }
 
@@ -153,8 +156,8 @@ unsigned int espudp_spread_take_back(struct espudp_job *job)
 	if (n < job->asked || busy)
 		q->shy = 0;
 	else
-		q->shy = min(2 * q->shy + 1, SHY);
-	q->skip = q->shy;
+		q->shy = min(q->shy + 1, SHY);
+	q->skip = q->shy > PATIENCE ? (1 << (q->shy - PATIENCE)) - 1 : 0;
 	return n;
 }
 
