@@ -8,12 +8,24 @@
 #include <linux/skbuff.h>
 #include <linux/timer.h>
 #include <linux/udp.h>
+#include <linux/workqueue.h>
 #include <net/genetlink.h>
+#include <net/gro.h>
+#include <net/ipv6.h>
+#include <net/rtnetlink.h>
+#include <net/udp_tunnel.h>
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
 #include <linux/unaligned.h>
 #else
 #include <asm/unaligned.h>
+#endif
+
+#if __has_include(<linux/hex.h>)
+#include <linux/hex.h>
+#endif
+#if __has_include(<net/ipv6_stubs.h>)
+#include <net/ipv6_stubs.h>
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
@@ -40,6 +52,46 @@
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0) && \
 	IS_REACHABLE(CONFIG_CRYPTO_LIB_CHACHA) && IS_REACHABLE(CONFIG_CRYPTO_LIB_POLY1305)
 #define ESPUDP_LIB_CHACHA
+#endif
+
+#ifndef timer_container_of
+#define timer_container_of from_timer
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+#define ESPUDP_NEWLINK_ARGS \
+	struct net_device *dev, struct rtnl_newlink_params *params, struct netlink_ext_ack *extack
+#define espudp_newlink_net() (params->src_net)
+#else
+#define ESPUDP_NEWLINK_ARGS \
+	struct net *src_net, struct net_device *dev, struct nlattr *tb[], struct nlattr *data[], \
+	struct netlink_ext_ack *extack
+#define espudp_newlink_net() (src_net)
+#endif
+
+/* What IPv6 has for modules that do not depend on it, or is built in. */
+static inline struct dst_entry *espudp_route6(struct net *net, struct sock *sk, struct flowi6 *fl)
+{
+#if __has_include(<net/ipv6_stubs.h>)
+	return ipv6_stub->ipv6_dst_lookup_flow(net, sk, fl, NULL);
+#else
+	return ip6_dst_lookup_flow(net, sk, fl, NULL);
+#endif
+}
+
+static inline void espudp_sock_release(struct socket *sock)
+{
+	udp_tunnel_sock_release(_Generic(udp_tunnel_sock_release,
+					 void (*)(struct socket *) : sock,
+					 void (*)(struct sock *) : sock->sk));
+}
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
+#define espudp_tunnel_xmit(...) udp_tunnel_xmit_skb(__VA_ARGS__, 0)
+#define espudp_tunnel6_xmit(...) udp_tunnel6_xmit_skb(__VA_ARGS__, 0)
+#else
+#define espudp_tunnel_xmit udp_tunnel_xmit_skb
+#define espudp_tunnel6_xmit udp_tunnel6_xmit_skb
 #endif
 
 /* Devices that a packet went through, to bound nesting. tc_index survives
@@ -93,6 +145,28 @@ static inline bool espudp_udp_accepts_super(struct sock *sk)
 #endif
 }
 
+/* From 6.16 on UDP counts who has GRO callbacks, and sockets of others may not have ours. */
+static inline bool espudp_gro_callbacks(void)
+{
+	return LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0);
+}
+
+static inline bool espudp_gro_is_ipv6(const struct sk_buff *skb)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0)
+	return NAPI_GRO_CB(skb)->is_ipv6;
+#else
+	return ((const struct iphdr *)skb_gro_network_header(skb))->version == 6;
+#endif
+}
+
+/* Bound to the CPU that it is queued on, as all that are not unbound were before. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+#define ESPUDP_WQ_PERCPU WQ_PERCPU
+#else
+#define ESPUDP_WQ_PERCPU 0
+#endif
+
 /* Gives the stack TCP segments that were put together, behind what GRO has. Before 6.10
  * GRO takes those of a super-packet with DF for ones of equal identifications.
  */
@@ -112,7 +186,13 @@ static inline void espudp_gro_receive_super(struct napi_struct *napi, struct sk_
 /* Does GRO keep packets, or those that are done with, or wait for more? */
 static inline bool espudp_gro_keeps(const struct napi_struct *napi)
 {
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+	const struct gro_node *gro = &napi->gro;
+
+	return gro->bitmask || gro->rx_count || READ_ONCE(napi->dev->gro_flush_timeout);
+#else
 	return napi->gro_bitmask || napi->rx_count || READ_ONCE(napi->dev->gro_flush_timeout);
+#endif
 }
 
 /* Attributes of a dump's request. */

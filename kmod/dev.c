@@ -193,13 +193,12 @@ static void dev_setup(struct net_device *dev)
 	edev->dev = dev;
 }
 
-static int dev_newlink(struct net *src_net, struct net_device *dev, struct nlattr *tb[],
-		       struct nlattr *data[], struct netlink_ext_ack *extack)
+static int dev_newlink(ESPUDP_NEWLINK_ARGS)
 {
 	struct espudp_dev *edev = netdev_priv(dev);
 	int cpu, err = -ENOMEM;
 
-	edev->net = src_net;
+	edev->net = espudp_newlink_net();
 	edev->port = ESPUDP_PORT_DEFAULT;
 	edev->pmtu_discovery = 1;
 	edev->replay_window = ESPUDP_WINDOW_DEFAULT;

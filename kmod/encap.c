@@ -281,7 +281,7 @@ static struct dst_entry *route6(struct espudp_peer *peer, struct sock *sk,
 	}
 	if (!ipv6_addr_any(&fl.saddr) && !ipv6_chk_addr(net, &fl.saddr, NULL, 0))
 		return NULL;
-	dst = ipv6_stub->ipv6_dst_lookup_flow(net, sk, &fl, NULL);
+	dst = espudp_route6(net, sk, &fl);
 	if (IS_ERR(dst))
 		return NULL;
 	path->saddr = fl.saddr;
@@ -407,11 +407,11 @@ enum espudp_drop espudp_encap_xmit(struct espudp_dev *edev, struct espudp_path *
 	}
 
 	if (path->family == AF_INET6)
-		udp_tunnel6_xmit_skb(path->dst, es->sk, skb, NULL, &path->saddr,
+		espudp_tunnel6_xmit(path->dst, es->sk, skb, NULL, &path->saddr,
 				     &path->daddr, tos, ttl ?: ip6_dst_hoplimit(path->dst),
 				     0, path->sport, path->dport, false);
 	else
-		udp_tunnel_xmit_skb((struct rtable *)path->dst, es->sk, skb,
+		espudp_tunnel_xmit((struct rtable *)path->dst, es->sk, skb,
 				    path->saddr.s6_addr32[0], path->daddr.s6_addr32[0],
 				    tos, ttl ?: ip4_dst_hoplimit(path->dst),
 				    df ? htons(IP_DF) : 0, path->sport, path->dport,

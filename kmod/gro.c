@@ -105,7 +105,7 @@ static bool append(struct sk_buff *p, struct sk_buff *skb, unsigned int off)
 static bool may_merge(struct sock *sk, const struct espudp_sock *es,
 		      const struct sk_buff *skb, const union outer *o, unsigned int len)
 {
-	bool v6 = NAPI_GRO_CB(skb)->is_ipv6;
+	bool v6 = espudp_gro_is_ipv6(skb);
 
 	return es && READ_ONCE(gro) && espudp_udp_accepts_super(sk) && espudp_sock_alive(es) &&
 	       !NAPI_GRO_CB(skb)->flush && len >= ESPUDP_SHORTEST && (!v6 || o->v6.udp.check) &&
@@ -120,7 +120,7 @@ static struct sk_buff *gro_receive(struct sock *sk, struct list_head *head, stru
 {
 	const struct espudp_sock *es = rcu_dereference_sk_user_data(sk);
 	unsigned int off = skb_gro_offset(skb), len = skb_gro_len(skb);
-	bool v6 = NAPI_GRO_CB(skb)->is_ipv6, may;
+	bool v6 = espudp_gro_is_ipv6(skb), may;
 	const union outer *o, *first;
 	union outer buf, first_buf;
 	__be32 _spi, *spi, _p_spi, *p_spi;
@@ -218,6 +218,8 @@ static unsigned int mark(void *priv, struct sk_buff *skb, const struct nf_hook_s
  */
 static bool wants_gro(const struct espudp_sock *es)
 {
+	if (!espudp_gro_callbacks())
+		return false;
 	return !es->adopted || (!IS_ENABLED(CONFIG_PREEMPT_RT) &&
 				sock_net(es->sk)->user_ns == &init_user_ns);
 }

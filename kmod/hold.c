@@ -49,7 +49,7 @@ static bool link_held(struct espudp_dev *edev, struct sk_buff *skb)
 
 static void held_timer(struct timer_list *t)
 {
-	struct espudp_dev *edev = from_timer(edev, t, held_timer);
+	struct espudp_dev *edev = timer_container_of(edev, t, held_timer);
 	struct sk_buff_head late;
 	struct sk_buff *skb;
 

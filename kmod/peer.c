@@ -12,7 +12,7 @@
 
 static void keepalive_timer(struct timer_list *t)
 {
-	struct espudp_peer *peer = from_timer(peer, t, keepalive_timer);
+	struct espudp_peer *peer = timer_container_of(peer, t, keepalive_timer);
 	unsigned long every = READ_ONCE(peer->keepalive) * HZ;
 	unsigned long idle = jiffies - READ_ONCE(peer->last_tx);
 
@@ -30,7 +30,7 @@ static void keepalive_timer(struct timer_list *t)
 /* Changes that were not told at once: the last one is, if it made a difference. */
 static void mapping_timer(struct timer_list *t)
 {
-	struct espudp_peer *peer = from_timer(peer, t, mapping_timer);
+	struct espudp_peer *peer = timer_container_of(peer, t, mapping_timer);
 	const struct espudp_endpoint *ep;
 	struct espudp_endpoint was, now;
 	bool tell;

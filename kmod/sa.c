@@ -139,7 +139,7 @@ static void sa_soften(struct espudp_sa *sa, enum espudp_expire_cause cause)
  */
 static void sa_timer(struct timer_list *t)
 {
-	struct espudp_sa *sa = from_timer(sa, t, timer);
+	struct espudp_sa *sa = timer_container_of(sa, t, timer);
 	u64 age = ktime_get_boottime_seconds() - sa->installed;
 	u64 soft = READ_ONCE(sa->life.soft_seconds);
 	u64 hard = READ_ONCE(sa->life.hard_seconds);

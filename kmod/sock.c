@@ -116,7 +116,7 @@ static int open_one(struct espudp_dev *edev, bool v6, u16 port,
 		return err;
 	es = slot_alloc(edev, sock->sk, false);
 	if (!es) {
-		udp_tunnel_sock_release(sock);
+		espudp_sock_release(sock);
 		return -ENOMEM;
 	}
 	sock->sk->sk_allocation = GFP_ATOMIC;
@@ -143,7 +143,7 @@ static void sock_close(struct espudp_sock *es)
 		write_unlock_bh(&es->sk->sk_callback_lock);
 		sock_put(es->sk);
 	} else {
-		udp_tunnel_sock_release(es->sk->sk_socket);
+		espudp_sock_release(es->sk->sk_socket);
 	}
 	kfree_rcu(es, rcu);
 }

@@ -11,6 +11,7 @@
 #include <linux/moduleparam.h>
 #include <linux/sched/isolation.h>
 #include <linux/workqueue.h>
+#include "compat.h"
 #include "spread.h"
 
 /* Octets for which waking another CPU is worth while. */
@@ -170,7 +171,8 @@ int __init espudp_spread_init(void)
 {
 	int cpu;
 
-	wq = alloc_workqueue("espudp-crypt", WQ_CPU_INTENSIVE | WQ_MEM_RECLAIM, 0);
+	wq = alloc_workqueue("espudp-crypt",
+			     ESPUDP_WQ_PERCPU | WQ_CPU_INTENSIVE | WQ_MEM_RECLAIM, 0);
 	if (!wq)
 		return -ENOMEM;
 	for_each_possible_cpu(cpu)
