@@ -95,19 +95,22 @@ static inline void espudp_sock_release(struct socket *sock)
 #endif
 
 /* Devices that a packet went through, to bound nesting. tc_index survives
- * routing, segmentation and fragmentation; without it nothing is counted.
+ * routing, segmentation and fragmentation; without it nothing is counted. A tc filter
+ * with a class may write it, too: what is not ours counts as none.
  */
+#define ESPUDP_HOPS_MARK 0xe570	/* the low three bits are the number */
+
 static inline void espudp_skb_set_hops(struct sk_buff *skb, u8 hops)
 {
 #ifdef CONFIG_NET_SCHED
-	skb->tc_index = hops;
+	skb->tc_index = ESPUDP_HOPS_MARK | hops;
 #endif
 }
 
 static inline u8 espudp_skb_hops(const struct sk_buff *skb)
 {
 #ifdef CONFIG_NET_SCHED
-	return skb->tc_index;
+	return (skb->tc_index & ~7) == ESPUDP_HOPS_MARK ? skb->tc_index & 7 : 0;
 #else
 	return 0;
 #endif

@@ -106,7 +106,7 @@ static void dev_stats(struct net_device *dev, struct rtnl_link_stats64 *stats)
 {
 	struct espudp_dev *edev = netdev_priv(dev);
 
-	espudp_stats_sum(edev->stats, stats);
+	espudp_stats_sum(edev, stats);
 }
 
 /* Everything that can still find the device lets go of it here. What remains
@@ -147,6 +147,7 @@ static void dev_free(struct net_device *dev)
 	espudp_sa_table_destroy(edev);
 	xa_destroy(&edev->peers);
 	free_percpu(edev->unknown);
+	free_percpu(edev->drops);
 	free_percpu(edev->stats);
 	espudp_trace_object("destroyed", "device", "%u", edev->serial);
 }
@@ -214,9 +215,12 @@ static int dev_newlink(ESPUDP_NEWLINK_ARGS)
 	edev->stats = espudp_stats_alloc(GFP_KERNEL);
 	if (!edev->stats)
 		return err;
+	edev->drops = alloc_percpu(struct espudp_dev_drops);
+	if (!edev->drops)
+		goto free_stats;
 	edev->unknown = alloc_percpu(struct espudp_unknown_ring);
 	if (!edev->unknown)
-		goto free_stats;
+		goto free_drops;
 	for_each_possible_cpu(cpu)
 		spin_lock_init(&per_cpu_ptr(edev->unknown, cpu)->lock);
 	err = espudp_sa_table_init(edev);
@@ -261,6 +265,8 @@ free_table:
 	espudp_sa_table_destroy(edev);
 free_unknown:
 	free_percpu(edev->unknown);
+free_drops:
+	free_percpu(edev->drops);
 free_stats:
 	free_percpu(edev->stats);
 	return err;

@@ -29,6 +29,7 @@ struct espudp_sock;
  * @span: how long polls take, of late
  * @flying: ESP packets of @order
  * @skip: large batches for which no helper is to be asked
+ * @from: CPU from which on helpers are looked for
  * @shy: large batches that nobody has helped with, since somebody did
  * @csd: takes the poll to @cpu
  * @down: why packets are dropped when the device goes down
@@ -50,6 +51,7 @@ struct espudp_queue {
 	u32 ended;
 	u32 span;
 	unsigned int flying;
+	u16 from;
 	u8 skip;
 	u8 shy;
 	call_single_data_t csd;
@@ -87,6 +89,7 @@ struct espudp_dev {
 	struct espudp_select select;
 	struct espudp_pools pools;
 	struct espudp_stats __percpu *stats;
+	struct espudp_dev_drops __percpu *drops;
 	struct espudp_unknown_ring __percpu *unknown;
 
 	u32 fwmark;

@@ -134,6 +134,16 @@ static bool err_allowed(struct espudp_dev *edev)
 	return espudp_rate_allows(&edev->err_rate, ESPUDP_ICMP_RATE);
 }
 
+/* No other error has any effect here. UDP has pulled the ICMP header, in front of data. */
+static bool err_too_big(const struct sk_buff *skb)
+{
+	const u8 *icmp = skb->data - sizeof(struct icmphdr);
+
+	return ip_hdr(skb)->version == 4 ?
+	       icmp[0] == ICMP_DEST_UNREACH && icmp[1] == ICMP_FRAG_NEEDED :
+	       icmp[0] == ICMPV6_PKT_TOOBIG;
+}
+
 /* The peer that an ICMP error is about. Eight quoted octets end before the
  * SPI, so addresses and ports must do.
  */
@@ -177,7 +187,7 @@ int espudp_encap_err_lookup(struct sock *sk, struct sk_buff *skb)
 
 	if (!es || !READ_ONCE(es->edev->pmtu_discovery))
 		return -ENOENT;
-	return err_allowed(es->edev) && err_peer(es->edev, skb) ? 0 : -ENOENT;
+	return err_too_big(skb) && err_allowed(es->edev) && err_peer(es->edev, skb) ? 0 : -ENOENT;
 }
 
 /* An ICMP error about a datagram of ours; the arguments differ from kernel to

@@ -22,7 +22,7 @@ enum espudp_limits {
 	ESPUDP_HELD_BYTES	= 1 << 20,	/* likewise */
 	ESPUDP_HOLD		= 5,		/* seconds that they do */
 	ESPUDP_POLL_BYTES	= 1 << 20,	/* taken from a queue at a time */
-	ESPUDP_FLOWS		= 256,		/* told apart on transmit */
+	ESPUDP_FLOWS		= 4096,		/* told apart on transmit */
 	ESPUDP_QUEUE_BYTES	= 16 << 20,	/* per CPU and direction */
 	ESPUDP_PEER_BYTES	= 4 << 20,	/* queued per peer */
 	ESPUDP_IN_FLIGHT	= 256,		/* packets in crypto, per CPU and direction */

@@ -130,7 +130,7 @@ static int put_dev(struct sk_buff *msg, u32 portid, u32 seq, struct netlink_call
 	    nla_put_u32(msg, ESPUDP_A_DEV_SAS, edev->n_sas) ||
 	    (!net_eq(dev_net(edev->dev), edev->net) &&
 	     nla_put_flag(msg, ESPUDP_A_DEV_FOREIGN_NETNS)) ||
-	    espudp_stats_put(msg, ESPUDP_A_DEV_STATS, edev->stats))
+	    espudp_stats_put_dev(msg, ESPUDP_A_DEV_STATS, edev))
 		goto cancel;
 	err = espudp_stats_put_unknown(msg, ESPUDP_A_DEV_UNKNOWN_SPI, edev);
 	if (err)

@@ -118,7 +118,7 @@ static int put_state(struct sk_buff *msg, struct espudp_peer *peer)
 			      espudp_stats_ms_since(READ_ONCE(peer->last_tx)),
 			      ESPUDP_A_PEER_PAD))
 		return -EMSGSIZE;
-	return espudp_stats_put(msg, ESPUDP_A_PEER_STATS, peer->stats);
+	return espudp_stats_put(msg, ESPUDP_A_PEER_STATS, peer->stats, &peer->drops);
 }
 
 static int put_peer(struct sk_buff *msg, u32 portid, u32 seq, struct netlink_callback *cb,
@@ -274,7 +274,7 @@ static int put_use(struct sk_buff *msg, const struct espudp_sa *sa)
 	    (standby && nla_put_u32(msg, ESPUDP_A_SA_STANDBY, standby)) ||
 	    (last && put_u64(msg, ESPUDP_A_SA_LAST_USED, espudp_stats_ms_since(last))))
 		return -EMSGSIZE;
-	return espudp_stats_put(msg, ESPUDP_A_SA_STATS, sa->stats);
+	return espudp_stats_put(msg, ESPUDP_A_SA_STATS, sa->stats, &sa->drops);
 }
 
 static int put_sa(struct sk_buff *msg, u32 portid, u32 seq, struct netlink_callback *cb,

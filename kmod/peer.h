@@ -100,6 +100,7 @@ struct espudp_peer {
 	u64 cookie;
 	char name[ESPUDP_NAME_LEN];
 	char ike[ESPUDP_NAME_LEN];
+	struct espudp_drops drops;
 };
 
 struct espudp_peer *espudp_peer_new(struct espudp_dev *edev, u32 id,

@@ -11,6 +11,8 @@
  */
 #define SETTLED		4
 #define SETTLED_MIN	250
+/* Looks at jobs in flight when a queue stops. */
+#define STOP_TRIES	100
 /* A slot has the CPU above so many bits of a packet's number. */
 #define SLOT_BITS	48
 
@@ -207,6 +209,7 @@ espudp_queue_alloc(struct espudp_dev *edev, int (*poll)(struct napi_struct *, in
 
 		q->edev = edev;
 		q->cpu = cpu;
+		q->from = cpu;
 		q->down = down;
 		skb_queue_head_init(&q->in);
 		INIT_LIST_HEAD(&q->order);
@@ -281,11 +284,12 @@ void espudp_queue_start(struct espudp_queue __percpu *queues)
  * @queues: started queues
  * @drop: finishes a job by dropping it
  *
- * Jobs in flight stay; they hold the device.
+ * Jobs whose crypto is not over within some milliseconds stay; they hold the device.
  */
 void espudp_queue_stop(struct espudp_queue __percpu *queues,
 		       void (*drop)(struct espudp_job *job))
 {
+	unsigned int i = 0;
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
@@ -293,6 +297,13 @@ void espudp_queue_stop(struct espudp_queue __percpu *queues,
 
 		napi_disable(&q->napi);
 		queue_purge(q, drop);
+		/* Nobody looks at the others until the device is up again, or gone, and
+		 * meanwhile they hold keys and packets. Most are over at once.
+		 */
+		for (; !list_empty(&q->order) && i < STOP_TRIES; i++) {
+			usleep_range(100, 1000);
+			queue_purge(q, drop);
+		}
 	}
 }
 

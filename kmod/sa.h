@@ -74,6 +74,7 @@ struct espudp_sa {
 	struct list_head list;
 	struct kref ref;
 	struct rcu_work free_work;
+	struct espudp_drops drops;
 };
 
 struct espudp_sa *espudp_sa_reserve(struct espudp_dev *edev, struct espudp_peer *peer,

@@ -113,9 +113,10 @@ bool espudp_spread_ask(struct espudp_job *job)
 {
 	unsigned int want = helpers_for(job);
 	unsigned int cpu, self = smp_processor_id(), tries = TRIES;
+	struct espudp_queue *q = job->q;
 
 	job->asked = 0;
-	for_each_cpu_wrap(cpu, cpu_online_mask, self) {
+	for_each_cpu_wrap(cpu, cpu_online_mask, q->from) {
 		struct helper *h = per_cpu_ptr(&helpers, cpu);
 
 		if (cpu == self || !housekeeping_cpu(cpu, HK_TYPE_DOMAIN) ||
@@ -154,10 +155,12 @@ unsigned int espudp_spread_take_back(struct espudp_job *job)
 		n += helper_replace(h, job, NULL);
 		busy |= READ_ONCE(h->busy) == q;
 	}
-	if (n < job->asked || busy)
+	if (n < job->asked || busy) {
 		q->shy = 0;
-	else
+	} else {
 		q->shy = min(q->shy + 1, SHY);
+		q->from = job->cpu[job->asked - 1] + 1;	/* others may have time */
+	}
 	q->skip = q->shy > PATIENCE ? (1 << (q->shy - PATIENCE)) - 1 : 0;
 	return n;
 }

@@ -117,11 +117,11 @@ void espudp_stats_drop(struct espudp_dev *edev, struct espudp_peer *peer,
 {
 	if (!peer && sa)
 		peer = sa->peer;
-	this_cpu_inc(edev->stats->drops[reason]);
+	this_cpu_inc(edev->drops->n[reason]);
 	if (peer)
-		this_cpu_inc(peer->stats->drops[reason]);
+		atomic_inc(&peer->drops.n[reason]);
 	if (sa)
-		this_cpu_inc(sa->stats->drops[reason]);
+		atomic_inc(&sa->drops.n[reason]);
 	trace_espudp_drop(edev->dev, peer, sa, reason);
 }
 
@@ -220,7 +220,7 @@ struct totals {
 
 static void read_stats(struct espudp_stats __percpu *stats, struct totals *t)
 {
-	unsigned int start, i;
+	unsigned int start;
 	int cpu;
 
 	memset(t, 0, sizeof(*t));
@@ -245,9 +245,18 @@ static void read_stats(struct espudp_stats __percpu *stats, struct totals *t)
 		t->rx_ike += c.rx_ike;
 		t->rx_keepalive += c.rx_keepalive;
 		t->tx_keepalive += c.tx_keepalive;
-		for (i = 0; i < ESPUDP_DROP_MAX; i++)
-			t->drops[i] += READ_ONCE(s->drops[i]);
 	}
+}
+
+static void read_dev(struct espudp_dev *edev, struct totals *t)
+{
+	unsigned int i;
+	int cpu;
+
+	read_stats(edev->stats, t);
+	for_each_possible_cpu(cpu)
+		for (i = 0; i < ESPUDP_DROP_MAX; i++)
+			t->drops[i] += READ_ONCE(per_cpu_ptr(edev->drops, cpu)->n[i]);
 }
 
 /**
@@ -288,15 +297,15 @@ static bool is_error(enum espudp_drop reason)
 
 /**
  * espudp_stats_sum() - counters as every netdevice has them
- * @stats: a device's counters
+ * @edev: device
  * @out: filled in
  */
-void espudp_stats_sum(struct espudp_stats __percpu *stats, struct rtnl_link_stats64 *out)
+void espudp_stats_sum(struct espudp_dev *edev, struct rtnl_link_stats64 *out)
 {
 	struct totals t;
 	unsigned int i;
 
-	read_stats(stats, &t);
+	read_dev(edev, &t);
 	out->rx_packets = t.rx_packets;
 	out->rx_bytes = t.rx_bytes;
 	out->tx_packets = t.tx_packets;
@@ -320,38 +329,28 @@ static int put_u64(struct sk_buff *msg, int attr, u64 value)
 	return nla_put_u64_64bit(msg, attr, value, ESPUDP_A_STATS_PAD);
 }
 
-/**
- * espudp_stats_put() - put counters into a message
- * @msg: netlink message
- * @attr: type of the nest
- * @stats: counters of a device, peer or SA
- *
- * Return: 0 or -EMSGSIZE.
- */
-int espudp_stats_put(struct sk_buff *msg, int attr, struct espudp_stats __percpu *stats)
+static int put_totals(struct sk_buff *msg, int attr, const struct totals *t)
 {
 	struct nlattr *nest, *drop;
-	struct totals t;
 	unsigned int i;
 
-	read_stats(stats, &t);
 	nest = nla_nest_start(msg, attr);
 	if (!nest)
 		return -EMSGSIZE;
-	if (put_u64(msg, ESPUDP_A_STATS_RX_PACKETS, t.rx_packets) ||
-	    put_u64(msg, ESPUDP_A_STATS_RX_BYTES, t.rx_bytes) ||
-	    put_u64(msg, ESPUDP_A_STATS_TX_PACKETS, t.tx_packets) ||
-	    put_u64(msg, ESPUDP_A_STATS_TX_BYTES, t.tx_bytes) ||
-	    put_u64(msg, ESPUDP_A_STATS_RX_IKE, t.rx_ike) ||
-	    put_u64(msg, ESPUDP_A_STATS_RX_KEEPALIVE, t.rx_keepalive) ||
-	    put_u64(msg, ESPUDP_A_STATS_TX_KEEPALIVE, t.tx_keepalive))
+	if (put_u64(msg, ESPUDP_A_STATS_RX_PACKETS, t->rx_packets) ||
+	    put_u64(msg, ESPUDP_A_STATS_RX_BYTES, t->rx_bytes) ||
+	    put_u64(msg, ESPUDP_A_STATS_TX_PACKETS, t->tx_packets) ||
+	    put_u64(msg, ESPUDP_A_STATS_TX_BYTES, t->tx_bytes) ||
+	    put_u64(msg, ESPUDP_A_STATS_RX_IKE, t->rx_ike) ||
+	    put_u64(msg, ESPUDP_A_STATS_RX_KEEPALIVE, t->rx_keepalive) ||
+	    put_u64(msg, ESPUDP_A_STATS_TX_KEEPALIVE, t->tx_keepalive))
 		goto cancel;
 	for (i = 0; i < ESPUDP_DROP_MAX; i++) {
-		if (!t.drops[i])
+		if (!t->drops[i])
 			continue;
 		drop = nla_nest_start(msg, ESPUDP_A_STATS_DROP);
 		if (!drop || nla_put_u32(msg, ESPUDP_A_DROP_REASON, i) ||
-		    nla_put_u64_64bit(msg, ESPUDP_A_DROP_COUNT, t.drops[i], ESPUDP_A_DROP_PAD))
+		    nla_put_u64_64bit(msg, ESPUDP_A_DROP_COUNT, t->drops[i], ESPUDP_A_DROP_PAD))
 			goto cancel;
 		nla_nest_end(msg, drop);
 	}
@@ -361,6 +360,43 @@ int espudp_stats_put(struct sk_buff *msg, int attr, struct espudp_stats __percpu
 cancel:
 	nla_nest_cancel(msg, nest);
 	return -EMSGSIZE;
+}
+
+/**
+ * espudp_stats_put() - put counters into a message
+ * @msg: netlink message
+ * @attr: type of the nest
+ * @stats: counters of a peer or SA
+ * @drops: likewise
+ *
+ * Return: 0 or -EMSGSIZE.
+ */
+int espudp_stats_put(struct sk_buff *msg, int attr, struct espudp_stats __percpu *stats,
+		     const struct espudp_drops *drops)
+{
+	struct totals t;
+	unsigned int i;
+
+	read_stats(stats, &t);
+	for (i = 0; i < ESPUDP_DROP_MAX; i++)
+		t.drops[i] = (u32)atomic_read(&drops->n[i]);
+	return put_totals(msg, attr, &t);
+}
+
+/**
+ * espudp_stats_put_dev() - put a device's counters into a message
+ * @msg: netlink message
+ * @attr: type of the nest
+ * @edev: device
+ *
+ * Return: 0 or -EMSGSIZE.
+ */
+int espudp_stats_put_dev(struct sk_buff *msg, int attr, struct espudp_dev *edev)
+{
+	struct totals t;
+
+	read_dev(edev, &t);
+	return put_totals(msg, attr, &t);
 }
 
 /* The newest of what all CPUs remember: a message has room for so many. */

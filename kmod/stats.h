@@ -17,7 +17,6 @@ struct espudp_sa;
 /**
  * struct espudp_stats - counters of one CPU, for a device, peer or SA
  * @syncp: makes 64-bit counters readable on 32-bit machines
- * @drops: by enum espudp_drop; wraps at 32 bits
  *
  * Written with BH off by the CPU that owns it.
  */
@@ -30,7 +29,17 @@ struct espudp_stats {
 	u64_stats_t rx_keepalive;
 	u64_stats_t tx_keepalive;
 	struct u64_stats_sync syncp;
-	u32 drops[ESPUDP_DROP_MAX];
+};
+
+/* Drops by enum espudp_drop; they wrap at 32 bits. A device, which a flood meets, has them
+ * for each CPU; peers and SAs, of which there are many, only once.
+ */
+struct espudp_dev_drops {
+	u32 n[ESPUDP_DROP_MAX];
+};
+
+struct espudp_drops {
+	atomic_t n[ESPUDP_DROP_MAX];
 };
 
 /* One sender of an unknown SPI, as remembered. */
@@ -59,9 +68,11 @@ void espudp_drop(struct espudp_dev *edev, struct espudp_peer *peer,
 void espudp_drop_all(struct espudp_dev *edev, struct espudp_sa *sa, struct sk_buff *skb,
 		     enum espudp_drop reason);
 void espudp_stats_unknown(struct espudp_dev *edev, const struct sk_buff *skb, __be32 spi);
-int espudp_stats_put(struct sk_buff *msg, int attr, struct espudp_stats __percpu *stats);
+int espudp_stats_put(struct sk_buff *msg, int attr, struct espudp_stats __percpu *stats,
+		     const struct espudp_drops *drops);
+int espudp_stats_put_dev(struct sk_buff *msg, int attr, struct espudp_dev *edev);
 int espudp_stats_put_unknown(struct sk_buff *msg, int attr, struct espudp_dev *edev);
-void espudp_stats_sum(struct espudp_stats __percpu *stats, struct rtnl_link_stats64 *out);
+void espudp_stats_sum(struct espudp_dev *edev, struct rtnl_link_stats64 *out);
 bool espudp_stats_sent(struct espudp_stats __percpu *stats);
 u64 espudp_stats_ms_since(unsigned long then);
 

@@ -410,13 +410,13 @@ static enum espudp_drop tx_segments(struct tx_ctx *ctx, struct tx_how *how,
 			return why;
 	}
 	if (unlikely(espudp_segment_max(&seg) > mtu)) {
-		if (seg.gso || (!how->whole &&
-				((v4 && ip_hdr(skb)->frag_off & htons(IP_DF)) ||
-				 (!v4 && len > max_t(u32, mtu, IPV6_MIN_MTU))))) {
+		if (!how->whole && (v4 ? !!(ip_hdr(skb)->frag_off & htons(IP_DF)) :
+				    espudp_segment_max(&seg) > max_t(u32, mtu, IPV6_MIN_MTU))) {
 			tell_too_big(skb, v4 ? mtu : max_t(u32, mtu, IPV6_MIN_MTU));
 			return ESPUDP_DROP_TX_TOO_BIG;
 		}
-		if (v4 && !how->transport && READ_ONCE(edev->frag) == ESPUDP_FRAG_INSIDE)
+		if (v4 && !seg.gso && !how->transport &&
+		    READ_ONCE(edev->frag) == ESPUDP_FRAG_INSIDE)
 			oversize = !espudp_segment_fragment(&seg, mtu);
 		else
 			oversize = true;
@@ -493,7 +493,6 @@ again:
 	why = ESPUDP_DROP_NONE;
 	how.flow = &flow;
 	how.transport = how.peer->mode == ESPUDP_MODE_TRANSPORT;
-	how.whole &= how.transport;
 	how.sa = rcu_dereference(how.peer->out);
 	if (unlikely(how.sa && !espudp_sa_usable(how.sa))) {
 		why = ESPUDP_DROP_TX_EXPIRED;
