@@ -315,6 +315,24 @@ def backlog(what, pair, out):
           (got, forge.drops("b")), (BURST * rounds, before))
 
 
+def stranded(what, pair):
+    """What is in flight when the link goes down is let go although it stays down."""
+    operation = operations(pair)["the link, set down"]
+    counts = []
+    for _ in range(LOOPS):
+        pair.rekey()
+        before = forge.drops("b").get("rx-dev-down", 0)
+        burst = Burst(pair)
+        with alone():
+            flying = burst.send()[1]
+            operation()
+        burst.close()
+        counts.append((forge.drops("b").get("rx-dev-down", 0) - before, flying))
+    check(f"{what}: the link is set down, and what was in flight is gone: {counts}",
+          all(gone > BURST // 2 for gone, _ in counts))
+    pair.rekey()
+
+
 def namespace_and_module(what, pair):
     for name in "the module", "namespaces":
         seen, problems = [], []
@@ -374,6 +392,7 @@ def main():
         order(what, out, 300 if forge.DEBUG_KERNEL else 1000)
         bulk(what, "512K" if forge.DEBUG_KERNEL else "5M")
         in_flight(what, pair, out)
+        stranded(what, pair)
         behind(what, pair, out)
         backlog(what, pair, out)
         out.close()

@@ -151,6 +151,13 @@ for side in "a 1 2 $L4 $R4" "b 2 1 $R4 $L4"; do
 		n "$ns" espudp sa add espudp1 1 out spi "0x300$other" $TUN_ALG
 	}
 done
+n a tc qdisc add dev espudp1 clsact
+n a tc filter add dev espudp1 egress matchall classid 1:10
+n a tc qdisc add dev espudp0 clsact
+n a tc filter add dev espudp0 egress matchall classid 1:10
+check "a class that tc gives is not taken for devices gone through" reaches a $R4
+n a tc qdisc del dev espudp0 clsact
+n a tc qdisc del dev espudp1 clsact
 inside=$(counter a tx-packets)
 check "a tunnel inside a tunnel works" reaches a 10.3.0.2
 check "it went by both devices" [ "$(counter a tx-packets espudp1)" -ge 1 -a \

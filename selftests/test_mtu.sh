@@ -229,6 +229,40 @@ n b espudp set espudp0 frag inside
 ##
 # Path MTU
 ##
+receiver='
+import socket
+with socket.create_server(("::", 5201), family=socket.AF_INET6,
+                          dualstack_ipv6=True) as server, server.accept()[0] as peer:
+    octets = 0
+    while data := peer.recv(1 << 16):
+        octets += len(data)
+print(octets)'
+sender='
+import socket, sys
+with socket.create_connection((sys.argv[1], 5201)) as peer:
+    peer.sendall(bytes(1 << 20))'
+
+listens()
+{
+	[ -n "$(n b ss -Hltn sport = 5201)" ]
+}
+
+# bulk NS TO: a megabyte arrives by TCP, and no more of it was too big than until the
+# sender knew
+bulk()
+{
+	local pid toobig
+
+	toobig=$(counter a tx-too-big)
+
+	nbg b timeout 30 python3 -c "$receiver" >"$T/octets"
+	pid=$!
+	wait_for 10 listens
+	n "$1" timeout 20 python3 -c "$sender" "$2"
+	wait "$pid"
+	is "$(cat "$T/octets")" $((1 << 20)) && [ $(($(counter a tx-too-big) - toobig)) -le 5 ]
+}
+
 small_path()
 {
 	ip -n r link set r1 mtu "$1"
@@ -272,10 +306,25 @@ for family in 4 6; do
 		large a $L4 $R4 1400
 	check "IPv$family outside: IPv6 packets of 1280 octets pass although they exceed the MTU" \
 		fits6 1280
+	for flow in "a $L6 $R6" "x fd16::2 $R6"; do
+		read -r ns from to <<<"$flow"
+		check "IPv$family outside: so do TCP segments of 1280 octets, $from" bulk "$ns" "$to"
+	done
 	small_path 1500
 	ip -n x route flush cache
 	ip -n x -6 route flush cache
 done
+
+# What only a whole datagram can decide is put together first.
+peers 4
+port_selectors()
+{
+	n a espudp peer set espudp0 1 selector local ::/0 remote $R6/128 proto udp remote-port 5000 &&
+	n b espudp peer set espudp0 1 selector local $R6/128 remote fd16::/64 proto udp local-port 5000
+}
+
+check "the selectors are set" port_selectors
+check "IPv6 fragments where selectors have ports arrive" large x fd16::2 $R6 3000
 
 # ICMP errors that nobody on the path sent: an outer packet is quoted.
 peers 4
@@ -283,7 +332,7 @@ forged()
 {
 	n r python3 - "$@" <<-'EOT'
 		import socket, struct, sys
-		family, mtu = int(sys.argv[1]), int(sys.argv[2])
+		family, mtu, code, count = (list(map(int, sys.argv[1:])) + [4, 1])[:4]
 		def csum(d):
 		    s = sum(struct.unpack(f"!{len(d) // 2}H", d))
 		    while s >> 16:
@@ -294,10 +343,11 @@ forged()
 		if family == 4:
 		    a = socket.inet_aton("192.0.2.1") + socket.inet_aton("198.51.100.2")
 		    quoted = struct.pack("!BBHHHBBH", 0x45, 0, 120, 0, 0x4000, 64, 17, 0) + a + udp
-		    icmp = struct.pack("!BBHHH", 3, 4, 0, 0, mtu) + quoted
+		    icmp = struct.pack("!BBHHH", 3, code, 0, 0, mtu) + quoted
 		    icmp = icmp[:2] + struct.pack("!H", csum(icmp)) + icmp[4:]
 		    s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-		    s.sendto(icmp, ("192.0.2.1", 0))
+		    for _ in range(count):
+		        s.sendto(icmp, ("192.0.2.1", 0))
 		else:
 		    a = p(socket.AF_INET6, "2001:db8:3::1") + p(socket.AF_INET6, "2001:db8:2::2")
 		    quoted = struct.pack("!IHBB", 6 << 28, 100, 17, 64) + a + udp
@@ -318,6 +368,11 @@ check "large datagrams go on, IPv6" large a $L6 $R6 9000
 forged 4 1400
 sleep 0.5
 check "a larger MTU in an ICMP error does not raise it" pmtu_is 576
+peers 4
+n a ping -q -c 1 -W 2 $R4 >/dev/null
+forged 4 1290 3 300	# port unreachable
+forged 4 1290
+check "many other ICMP errors do not keep it from being heard" wait_for 5 pmtu_is 1290
 peers 6
 n a ping -q -c 1 -W 2 $R4 >/dev/null
 forged 6 100
