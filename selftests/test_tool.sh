@@ -8,6 +8,7 @@
 # SAMPLE: 6.12
 # TIMEOUT: 600
 # shellcheck disable=SC2317	# functions are called by check and wait_for
+# shellcheck disable=SC2016	# names that look like commands
 
 . "$(dirname "$0")/lib.sh"
 need gojq python3
@@ -201,6 +202,33 @@ check "JSON: names of the specification" is "$(espudp sa show espudp0 alice --js
 espudp peer add espudp0 name alice >/dev/null
 check "a name that two peers have is not enough" refused 1 'give the id' \
 	espudp peer set espudp0 alice tfc 100
+espudp flush espudp0 peers
+
+# Completion. A peer's name may be what the other end calls itself.
+completed()
+{
+	(cd "$T" && bash -c '. "$0/../tools/completion/espudp"
+		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+		_espudp
+		printf "%s\n" "${COMPREPLY[@]}"' "$SELFTESTS" "$@")
+}
+
+names=('$(touch owned1)' '`touch owned2`' "it's" 'two words')
+for name in "${names[@]}"; do
+	espudp peer add espudp0 name "$name" >/dev/null
+done
+ip link add 'l$(>owned3)' type dummy
+completed espudp peer set espudp0 '' | grep -v '^[0-9]*$' >"$T/words"
+check "completion has peers' names, quoted" \
+	sh -c "[ \$(wc -l <$T/words) = 4 ] && grep -qxF 'two\\ words' $T/words"
+completed espudp set espudp0 bound-dev 'l\$' >"$T/links"
+check "and devices'" grep -qxF 'l\$\(\>owned3\)' "$T/links"
+check "which are the names when they are typed" is \
+	"$(cd "$T" && eval "printf '%s|' $(tr '\n' ' ' <"$T/words")")" "$(printf '%s|' "${names[@]}")"
+check "what they say is not done" not sh -c "ls $T/owned*"
+check "a name that was begun" is "$(completed espudp sa add espudp0 'two\ w')" 'two\ words'
+check "a word that needs no quotes" is "$(completed espudp pe)" peer
+ip link del 'l$(>owned3)'
 espudp flush espudp0 peers
 
 # Transport mode, pools, virtual addresses.
