@@ -389,6 +389,15 @@ n other espudp peer add espudp1 remote 198.51.100.1:20009 $transport >"$T/out" 2
 check "a device that was moved: no routes, and it is said why" grep -q 'was moved' "$T/err"
 check "but the blackhole" sh -c "ip -n other route show | grep -q '^blackhole 10.88.0.0/16' &&
 	! ip -n other route show | grep -q espudp1"
+check "its bound device is no name of here" refused 1 'was moved.*index' \
+	n other espudp set espudp1 bound-dev lo
+printf '[Device]\nBoundDevice = lo\nPool = 10.88.0.0/16\n' >"$T/bound"
+check "nor in a file" refused 1 'was moved.*index' n other espudp setconf espudp1 "$T/bound"
+check "but an index" n other espudp set espudp1 bound-dev 1
+check "and is shown as one" sh -c "ip netns exec other espudp show espudp1 | grep -q 'bound device: 1$' &&
+	ip netns exec other espudp showconf espudp1 | grep -qx 'BoundDevice = 1'"
+check "which a file takes" sh -c "ip netns exec other espudp showconf espudp1 >$T/bound &&
+	ip netns exec other espudp setconf espudp1 $T/bound"
 ip -n other link del espudp1
 espudp route del espudp0 100.100.0.0/16 fd64::/64
 espudp set espudp0 pool 100.64.0.0/30

@@ -219,6 +219,8 @@ int plan_make(struct apply *a)
 
 	if (!ret)
 		ret = check_listen(a);
+	if (!ret)
+		ret = lookup_bound(&a->conf.dev, &a->devs);
 	a->plan_of = xrealloc(NULL, a->peers.n + 1, sizeof(*a->plan_of));
 	memset(a->plan_of, 0, (a->peers.n + 1) * sizeof(*a->plan_of));
 	for_each(struct conf_peer, c, &a->conf.peers) {

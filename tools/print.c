@@ -116,8 +116,7 @@ static void print_settings(const struct dev *dev)
 	if (dev->fwmark)
 		ITEM("  ", "fwmark", "0x%x", dev->fwmark);
 	if (dev->bound_ifindex)
-		ITEM("  ", "bound device", "%s",
-		     format_link(dev->bound_ifindex));
+		ITEM("  ", "bound device", "%s", format_bound(dev));
 	if (dev->outer_csum)
 		ITEM("  ", "outer checksum", "%s",
 		     names_get(&names_outer_csum, dev->outer_csum));
