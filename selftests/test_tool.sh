@@ -70,6 +70,7 @@ load_module ''
 check "without the device: ip link add is named" \
 	refused 1 'ip link add espudp0 type espudp' espudp peer add espudp0
 check "another kind of device is named so" refused 1 'not of kind espudp' espudp show lo
+check "where a list is refused, too" refused 1 'not of kind espudp' espudp sa show lo
 ip link add espudp0 type espudp
 ip link set espudp0 up
 
