@@ -197,6 +197,17 @@ espudp show espudp0 bob >"$T/shown"
 espudp sa show espudp0 --json >>"$T/shown"
 espudp showconf espudp0 >>"$T/shown"
 check "no key is shown" not grep -qi "$(tr -d '\n ' <"$T/k20" | cut -c1-12)" "$T/shown"
+key_is_no_file()
+{
+	local secret
+
+	secret=$(tr -d '\n ' <"$T/$2")
+	refused 1 "$1.*not the key" espudp sa add espudp0 alice in spi 0x1002 enc aes-cbc auth sha256 \
+		key-file "$T/k16" auth-key-file "$T/k32" "$1" "$secret" &&
+		! grep -qi "${secret:0:12}" "$T/err"
+}
+check "a key instead of its file's name is not shown" key_is_no_file key-file k16
+check "nor one for authentication" key_is_no_file auth-key-file k32
 check "JSON: names of the specification" is "$(espudp sa show espudp0 alice --json |
 	jq -c '.[0] | [.spi, .dir, .state, .enc, ."replay-window"]')" \
 	'[4096,"in","valid","rfc4106(gcm(aes))",1024]'
