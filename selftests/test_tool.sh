@@ -603,6 +603,31 @@ check "another port" espudp setconf espudp0 "$T/port"
 check "is opened instead" sh -c \
 	'ss -Hlun "sport = 4800" | grep -q . && ! ss -Hlun "sport = 4700" | grep -q .'
 printf '[Device]\nListen = no\n' >"$T/closed"
+printf '[Device]\nPort = 4900\n' >"$T/port"
+espudp socket close espudp0
+espudp socket open espudp0 ipv4
+python3 -c '
+import socket, subprocess, time
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+s.bind(("::", 4801))
+subprocess.run(["espudp", "socket", "adopt", "espudp0", "fd", str(s.fileno())],
+               pass_fds=[s.fileno()], check=True)
+time.sleep(300)' &
+holder=$!
+sockets_are()
+{
+	is "$(espudp show espudp0 --json | jq -c '.[0] | [.port, (.socket | map(.kind) | sort)]')" "$1"
+}
+check "an adopted socket beside an own one" wait_for 10 sockets_are '[4800,["adopted","own"]]'
+check "stays: another port is refused" refused 1 'adopted socket, too.*socket close' \
+	espudp setconf espudp0 "$T/port"
+check "Listen = no likewise" refused 1 'adopted socket, too.*socket close' \
+	espudp setconf espudp0 "$T/closed"
+check "and both are there" sockets_are '[4800,["adopted","own"]]'
+check "a file that closes none is taken" espudp setconf espudp0 "$T/empty"
+kill $holder
+wait_for 10 sockets_are '[4800,["own"]]'
 check "Listen = no" espudp setconf espudp0 "$T/closed"
 check "closes it, the port is the default" is \
 	"$(espudp show --json | jq -c '.[0] | [.port, .socket]')" '[4500,[]]'
