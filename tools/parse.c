@@ -52,8 +52,12 @@ bool is_number(const char *s, uint64_t *n)
 	for (*n = 0; *s; s++) {
 		unsigned int d = (unsigned int)*s - '0';
 
-		if (base == 16 && (unsigned int)(*s | 0x20) - 'a' < 6)
-			d = (*s | 0x20) - 'a' + 10;
+		if (d > 9) {
+			d = (unsigned int)(*s | 0x20) - 'a';
+			if (d > 5)
+				return false;
+			d += 10;
+		}
 		if (d >= base || __builtin_mul_overflow(*n, base, n) ||
 		    __builtin_add_overflow(*n, d, n))
 			return false;
