@@ -241,6 +241,42 @@ check "what they say is not done" not sh -c "ls $T/owned*"
 check "a name that was begun" is "$(completed espudp sa add espudp0 'two\ w')" 'two\ words'
 check "a word that needs no quotes" is "$(completed espudp pe)" peer
 ip link del 'l$(>owned3)'
+
+# Of a device, too, the name may be anything.
+odd=$'e\377\e[1m'
+ip link add "$odd" type espudp
+espudp monitor "$odd" >"$T/events" &
+monitor=$!
+espudp monitor "$odd" --json >"$T/events.json" &
+monitors="$monitor $!"
+odd_event()
+{
+	espudp sa reserve "$odd" timeout 1 >/dev/null
+	sleep 2
+	[ -s "$T/events" ] && [ -s "$T/events.json" ]
+}
+# safely COMMAND...: prints that name, as text
+safely()
+{
+	"$@" >"$T/safe"
+	! LC_ALL=C grep -an '[^ -~[:space:]]' "$T/safe" && grep -F 'xff' "$T/safe" | grep -F 'x1b[1m'
+}
+said_safely()
+{
+	safely espudp show && safely espudp show --json && safely espudp stats "$odd" &&
+		safely espudp stats "$odd" --json && safely cat "$T/events" &&
+		safely cat "$T/events.json"
+}
+check "a device with an odd name has events" wait_for 20 odd_event
+# shellcheck disable=SC2086
+{ kill -TERM $monitors; wait $monitors; }
+check "which is shown safely" said_safely
+espudp set espudp0 bound-dev "$odd"
+index=$(espudp show espudp0 --json | jq '.[0]."bound-ifindex"')
+check "a device bound to it" sh -c "espudp show espudp0 | grep -q 'bound device: $index\$'"
+check "also in files" sh -c "espudp showconf espudp0 | grep -q 'BoundDevice = $index\$'"
+espudp set espudp0 bound-dev none
+ip link del "$odd"
 espudp flush espudp0 peers
 
 # Transport mode, pools, virtual addresses.

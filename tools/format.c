@@ -130,8 +130,11 @@ const char *format_bound(const struct dev *dev)
 
 	if (!dev->bound_ifindex)
 		return "none";
-	/* The index is of where the device was created. */
-	if (dev->foreign_netns || !if_indextoname(dev->bound_ifindex, name))
+	/* The index is of where the device was created; a name that files and
+	 * terminals do not take is no better.
+	 */
+	if (dev->foreign_netns || !if_indextoname(dev->bound_ifindex, name) ||
+	    strcmp(format_name(name, true), name))
 		return format("%u", dev->bound_ifindex);
 	return format("%s", name);
 }
