@@ -14,6 +14,10 @@ static int spi_differs(struct rhashtable_compare_arg *arg, const void *obj)
 	return sa->spi != *(const __be32 *)arg->key;
 }
 
+/* In @told, whose other bits are about sequence numbers. */
+#define SOFT_CAUSES (BIT(ESPUDP_EXPIRE_CAUSE_SECONDS) | BIT(ESPUDP_EXPIRE_CAUSE_PACKETS) | \
+		     BIT(ESPUDP_EXPIRE_CAUSE_BYTES))
+
 static const struct rhashtable_params spi_params = {
 	.obj_cmpfn = spi_differs,
 	.key_len = sizeof(__be32),
@@ -415,20 +419,46 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 	return sa;
 }
 
+/* Soft limits that change are told of anew when they are reached. */
+static void sa_harden(struct espudp_sa *sa, unsigned long changed)
+{
+	unsigned long cause;
+
+	/* After the limits: an event may come twice then, but none is lost. */
+	smp_mb();
+	for_each_set_bit(cause, &changed, BITS_PER_LONG)
+		clear_bit(cause, &sa->told);
+	smp_mb__after_atomic();	/* what became soft meanwhile stays so */
+	if (changed && !(READ_ONCE(sa->told) & SOFT_CAUSES))
+		cmpxchg(&sa->state, ESPUDP_SA_STATE_SOFT, ESPUDP_SA_STATE_VALID);
+}
+
 /**
  * espudp_sa_set_lifetime() - change lifetimes
  * @sa: SA, its device locked
  * @life: all six limits, counted from installation
+ *
+ * A soft limit that changes may expire again; without another one that has, the
+ * SA is valid until then.
  */
 void espudp_sa_set_lifetime(struct espudp_sa *sa, const struct espudp_lifetime *life)
 {
+	unsigned long changed = 0;
+
 	lockdep_assert_held(&sa->edev->lock);
+	if (sa->life.soft_seconds != life->soft_seconds)
+		changed |= BIT(ESPUDP_EXPIRE_CAUSE_SECONDS);
+	if (sa->life.soft_packets != life->soft_packets)
+		changed |= BIT(ESPUDP_EXPIRE_CAUSE_PACKETS);
+	if (sa->life.soft_bytes != life->soft_bytes)
+		changed |= BIT(ESPUDP_EXPIRE_CAUSE_BYTES);
 	WRITE_ONCE(sa->life.soft_seconds, life->soft_seconds);
 	WRITE_ONCE(sa->life.hard_seconds, life->hard_seconds);
 	WRITE_ONCE(sa->life.soft_packets, life->soft_packets);
 	WRITE_ONCE(sa->life.hard_packets, life->hard_packets);
 	WRITE_ONCE(sa->life.soft_bytes, life->soft_bytes);
 	WRITE_ONCE(sa->life.hard_bytes, life->hard_bytes);
+	sa_harden(sa, changed);
 	sa->edev->generation++;
 	sa_arm(sa);
 }
