@@ -319,10 +319,47 @@ static void default_oa(struct espudp_peer *peer, struct espudp_oa *oa)
 }
 
 /**
+ * espudp_sa_check_spi() - may an SA have this SPI?
+ * @edev: device, locked
+ * @peer: owner
+ * @spi: host byte order
+ * @dir: enum espudp_dir
+ * @extack: told why not
+ *
+ * An inbound SA completes a reservation of its SPI, unless it belongs to
+ * another peer.
+ *
+ * Return: 0 or -EEXIST.
+ */
+int espudp_sa_check_spi(struct espudp_dev *edev, struct espudp_peer *peer, u32 spi, u8 dir,
+			struct netlink_ext_ack *extack)
+{
+	const struct espudp_sa *old;
+
+	lockdep_assert_held(&edev->lock);
+	if (dir == ESPUDP_DIR_OUT) {
+		if (!espudp_sa_find_out(peer, cpu_to_be32(spi)))
+			return 0;
+		NL_SET_ERR_MSG(extack, "the peer has an outbound SA with this SPI already");
+		return -EEXIST;
+	}
+	old = espudp_sa_find_in(edev, cpu_to_be32(spi));
+	if (old && old->state != ESPUDP_SA_STATE_RESERVED) {
+		NL_SET_ERR_MSG(extack, "an inbound SA has this SPI already");
+		return -EEXIST;
+	}
+	if (old && old->peer && old->peer != peer) {
+		NL_SET_ERR_MSG(extack, "this SPI is reserved for another peer");
+		return -EEXIST;
+	}
+	return 0;
+}
+
+/**
  * espudp_sa_new() - install an SA
  * @edev: device, locked
  * @peer: owner
- * @spi: host byte order, 256 or more
+ * @spi: host byte order, 256 or more, that passed espudp_sa_check_spi()
  * @dir: enum espudp_dir
  * @params: algorithm and keys
  * @window: replay window, packets
@@ -332,10 +369,10 @@ static void default_oa(struct espudp_peer *peer, struct espudp_oa *oa)
  * @oa: what is known of the addresses that checksums are over
  * @extack: told why not
  *
- * An inbound SA completes a reservation of its SPI, unless it belongs to
- * another peer. RFC 4301 section 4.4.2.1.
+ * RFC 4301 section 4.4.2.1.
  *
- * Return: the SA, or an error, and then nothing changed.
+ * Return: the SA, or an error, and then nothing changed: -EEXIST if another peer
+ * is at @ep already.
  */
 struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *peer,
 				u32 spi, u8 dir, const struct espudp_aead_params *params,
@@ -348,20 +385,8 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 	int err;
 
 	lockdep_assert_held(&edev->lock);
-	if (dir == ESPUDP_DIR_IN) {
+	if (dir == ESPUDP_DIR_IN)
 		old = espudp_sa_find_in(edev, cpu_to_be32(spi));
-		if (old && old->state != ESPUDP_SA_STATE_RESERVED) {
-			NL_SET_ERR_MSG(extack, "an inbound SA has this SPI already");
-			return ERR_PTR(-EEXIST);
-		}
-		if (old && old->peer && old->peer != peer) {
-			NL_SET_ERR_MSG(extack, "this SPI is reserved for another peer");
-			return ERR_PTR(-EEXIST);
-		}
-	} else if (espudp_sa_find_out(peer, cpu_to_be32(spi))) {
-		NL_SET_ERR_MSG(extack, "the peer has an outbound SA with this SPI already");
-		return ERR_PTR(-EEXIST);
-	}
 	err = sa_room(edev, peer, extack);
 	if (err)
 		return ERR_PTR(err);

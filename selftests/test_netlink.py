@@ -427,6 +427,21 @@ def test_sa(nl):
     run.bad("none free", "SPI_RESERVE", [dev(), nest("RESERVE", *one)], errno.ENOSPC, "free")
     run.end("SAs", before)
 
+    for i, text in (61, "192.0.2.61"), (62, "192.0.2.62"):
+        must(nl.call("PEER_NEW", dev(), peer(pid(i), num("PEER_MODE", 1, 1), selector(),
+                                             addr("PEER_REMOTE", text))))
+    held = snapshot(nl)
+    bad = addr("SA_REMOTE", "192.0.2.61")
+    for direction in 0, 1:
+        run.bad("another peer's address", "SA_NEW", [dev(), sa(0x1000, bad, owner=62,
+                                                               direction=direction)],
+                errno.EEXIST, "same outer address", bad)
+    inside = sa(0x2000, bad, owner=62)
+    run.bad("and SPI", "SA_NEW", [dev(), inside], errno.EEXIST, "SPI", inside.value[0])
+    run.end("SAs that move their peer", held)
+    for i in 61, 62:
+        must(nl.call("PEER_DEL", dev(), peer(pid(i))))
+
     replies = nl.dump("SA_GET", dev()).raw + nl.dump("PEER_GET", dev()).raw + \
         nl.call("SA_GET", dev(), sa(0x2000, but=("ENC", "ENC_KEY"))).raw
     check("no key in any reply", not leaks(replies))
