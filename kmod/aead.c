@@ -350,7 +350,8 @@ static bool may_wait(struct crypto_aead *tfm)
  * @extack: told why not
  *
  * Context: process, may load modules.
- * Return: 0; -EINVAL or -ENOENT with words for the caller; -ENOMEM.
+ * Return: 0; -EINVAL or -ENOENT with words for the caller; -ENOMEM or what else
+ * the crypto API says.
  */
 int espudp_aead_init(struct espudp_aead *a, const struct espudp_aead_params *p,
 		     struct netlink_ext_ack *extack)
@@ -375,10 +376,11 @@ int espudp_aead_init(struct espudp_aead *a, const struct espudp_aead_params *p,
 		snprintf(name, sizeof(name), "%s(%s,%s)",
 			 p->esn ? "authencesn" : "authenc", auth->name, enc->name);
 	tfm = crypto_alloc_aead(name, 0, 0);
-	if (IS_ERR(tfm)) {
+	err = PTR_ERR_OR_ZERO(tfm);
+	if (err == -ENOENT)
 		NL_SET_ERR_MSG(extack, "the kernel does not have this algorithm");
-		return PTR_ERR(tfm);
-	}
+	if (err)
+		return err;
 
 	a->icv = (p->icv_bits ?: enc->aead ? enc->icv : auth->icv) / 8;
 	a->iv = enc->iv;
@@ -397,10 +399,10 @@ int espudp_aead_init(struct espudp_aead *a, const struct espudp_aead_params *p,
 	if (!a->key)
 		goto free;
 	err = set_up(tfm, a);
-	if (err) {
+	if (err == -EINVAL)
 		NL_SET_ERR_MSG(extack, "the crypto API refused the key or the ICV length");
+	if (err)
 		goto free;
-	}
 	a->tfm = tfm;
 	INIT_WORK(&a->sync_work, make_sync);
 	if (may_wait(tfm))

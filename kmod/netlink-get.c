@@ -125,8 +125,8 @@ static int put_peer(struct sk_buff *msg, u32 portid, u32 seq, struct netlink_cal
 		    struct espudp_peer *peer, bool all)
 {
 	const struct espudp_sels *sels = espudp_netlink_sels(peer);
+	unsigned int i, prev_seq = cb ? cb->prev_seq : 0;
 	struct nlattr *nest;
-	unsigned int i;
 	void *hdr;
 
 	hdr = espudp_netlink_put_header(msg, portid, seq, cb, ESPUDP_CMD_PEER_GET);
@@ -146,6 +146,8 @@ static int put_peer(struct sk_buff *msg, u32 portid, u32 seq, struct netlink_cal
 
 cancel:
 	genlmsg_cancel(msg, hdr);
+	if (cb)		/* the header may have said that things changed */
+		cb->prev_seq = prev_seq;
 	return -EMSGSIZE;
 }
 

@@ -404,9 +404,14 @@ static int check(struct espudp_dev *edev, struct espudp_peer *peer, struct nlatt
 		return espudp_netlink_refuse(extack, tb[ESPUDP_A_PEER_NO_SELECTORS], -EINVAL,
 					     "selectors are given and taken away at once");
 	c->set_sels = tb[ESPUDP_A_PEER_SELECTOR] || tb[ESPUDP_A_PEER_NO_SELECTORS];
-	if (tb[ESPUDP_A_PEER_SELECTOR])
-		return get_selectors(nest, &c->sels, extack);
-	return 0;
+	if (!tb[ESPUDP_A_PEER_SELECTOR])
+		return 0;
+	err = get_selectors(nest, &c->sels, extack);
+	if (!err && espudp_select_check(c->sels, extack) < 0) {
+		NL_SET_BAD_ATTR(extack, tb[ESPUDP_A_PEER_SELECTOR]);
+		err = -EINVAL;
+	}
+	return err;
 }
 
 /**

@@ -281,7 +281,7 @@ static void blame(struct nlattr **tb, int err, struct netlink_ext_ack *extack)
 	if (extack->bad_attr || err == -ENOMEM)
 		return;
 	if (err == -EEXIST)
-		NL_SET_BAD_ATTR(extack, tb[ESPUDP_A_SA_SPI]);
+		NL_SET_BAD_ATTR(extack, tb[ESPUDP_A_SA_REMOTE] ?: tb[ESPUDP_A_SA_REMOTE_PORT]);
 	else if (err == -ENOSPC)
 		NL_SET_BAD_ATTR(extack, tb[ESPUDP_A_SA_PEER]);
 	else
@@ -300,6 +300,8 @@ static int sa_new(struct espudp_dev *edev, struct genl_info *info)
 	struct espudp_endpoint ep;
 	struct espudp_sa *sa;
 	bool moves;
+	u32 spi;
+	u8 dir;
 	int err;
 
 	err = espudp_netlink_parse(tb, nest, &new_nest, extack);
@@ -331,9 +333,15 @@ static int sa_new(struct espudp_dev *edev, struct genl_info *info)
 		err = espudp_netlink_check_remote(edev, peer, &ep, tb[ESPUDP_A_SA_REMOTE], extack);
 	if (err)
 		return err;
+	spi = nla_get_u32(tb[ESPUDP_A_SA_SPI]);
+	dir = nla_get_u8(tb[ESPUDP_A_SA_DIR]);
+	err = espudp_sa_check_spi(edev, peer, spi, dir, extack);
+	if (err) {
+		NL_SET_BAD_ATTR(extack, tb[ESPUDP_A_SA_SPI]);
+		return err;
+	}
 	get_lifetimes(tb, &life);
-	sa = espudp_sa_new(edev, peer, nla_get_u32(tb[ESPUDP_A_SA_SPI]),
-			   nla_get_u8(tb[ESPUDP_A_SA_DIR]), &params,
+	sa = espudp_sa_new(edev, peer, spi, dir, &params,
 			   get_u32(tb[ESPUDP_A_SA_REPLAY_WINDOW], edev->replay_window),
 			   tb[ESPUDP_A_SA_SEQ] ? nla_get_u64(tb[ESPUDP_A_SA_SEQ]) : 0,
 			   &life, moves ? &ep : NULL, &oa, extack);

@@ -14,6 +14,10 @@ static int spi_differs(struct rhashtable_compare_arg *arg, const void *obj)
 	return sa->spi != *(const __be32 *)arg->key;
 }
 
+/* In @told, whose other bits are about sequence numbers. */
+#define SOFT_CAUSES (BIT(ESPUDP_EXPIRE_CAUSE_SECONDS) | BIT(ESPUDP_EXPIRE_CAUSE_PACKETS) | \
+		     BIT(ESPUDP_EXPIRE_CAUSE_BYTES))
+
 static const struct rhashtable_params spi_params = {
 	.obj_cmpfn = spi_differs,
 	.key_len = sizeof(__be32),
@@ -315,10 +319,47 @@ static void default_oa(struct espudp_peer *peer, struct espudp_oa *oa)
 }
 
 /**
+ * espudp_sa_check_spi() - may an SA have this SPI?
+ * @edev: device, locked
+ * @peer: owner
+ * @spi: host byte order
+ * @dir: enum espudp_dir
+ * @extack: told why not
+ *
+ * An inbound SA completes a reservation of its SPI, unless it belongs to
+ * another peer.
+ *
+ * Return: 0 or -EEXIST.
+ */
+int espudp_sa_check_spi(struct espudp_dev *edev, struct espudp_peer *peer, u32 spi, u8 dir,
+			struct netlink_ext_ack *extack)
+{
+	const struct espudp_sa *old;
+
+	lockdep_assert_held(&edev->lock);
+	if (dir == ESPUDP_DIR_OUT) {
+		if (!espudp_sa_find_out(peer, cpu_to_be32(spi)))
+			return 0;
+		NL_SET_ERR_MSG(extack, "the peer has an outbound SA with this SPI already");
+		return -EEXIST;
+	}
+	old = espudp_sa_find_in(edev, cpu_to_be32(spi));
+	if (old && old->state != ESPUDP_SA_STATE_RESERVED) {
+		NL_SET_ERR_MSG(extack, "an inbound SA has this SPI already");
+		return -EEXIST;
+	}
+	if (old && old->peer && old->peer != peer) {
+		NL_SET_ERR_MSG(extack, "this SPI is reserved for another peer");
+		return -EEXIST;
+	}
+	return 0;
+}
+
+/**
  * espudp_sa_new() - install an SA
  * @edev: device, locked
  * @peer: owner
- * @spi: host byte order, 256 or more
+ * @spi: host byte order, 256 or more, that passed espudp_sa_check_spi()
  * @dir: enum espudp_dir
  * @params: algorithm and keys
  * @window: replay window, packets
@@ -328,10 +369,10 @@ static void default_oa(struct espudp_peer *peer, struct espudp_oa *oa)
  * @oa: what is known of the addresses that checksums are over
  * @extack: told why not
  *
- * An inbound SA completes a reservation of its SPI, unless it belongs to
- * another peer. RFC 4301 section 4.4.2.1.
+ * RFC 4301 section 4.4.2.1.
  *
- * Return: the SA, or an error, and then nothing changed.
+ * Return: the SA, or an error, and then nothing changed: -EEXIST if another peer
+ * is at @ep already.
  */
 struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *peer,
 				u32 spi, u8 dir, const struct espudp_aead_params *params,
@@ -344,20 +385,8 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 	int err;
 
 	lockdep_assert_held(&edev->lock);
-	if (dir == ESPUDP_DIR_IN) {
+	if (dir == ESPUDP_DIR_IN)
 		old = espudp_sa_find_in(edev, cpu_to_be32(spi));
-		if (old && old->state != ESPUDP_SA_STATE_RESERVED) {
-			NL_SET_ERR_MSG(extack, "an inbound SA has this SPI already");
-			return ERR_PTR(-EEXIST);
-		}
-		if (old && old->peer && old->peer != peer) {
-			NL_SET_ERR_MSG(extack, "this SPI is reserved for another peer");
-			return ERR_PTR(-EEXIST);
-		}
-	} else if (espudp_sa_find_out(peer, cpu_to_be32(spi))) {
-		NL_SET_ERR_MSG(extack, "the peer has an outbound SA with this SPI already");
-		return ERR_PTR(-EEXIST);
-	}
 	err = sa_room(edev, peer, extack);
 	if (err)
 		return ERR_PTR(err);
@@ -415,20 +444,46 @@ struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *pee
 	return sa;
 }
 
+/* Soft limits that change are told of anew when they are reached. */
+static void sa_harden(struct espudp_sa *sa, unsigned long changed)
+{
+	unsigned long cause;
+
+	/* After the limits: an event may come twice then, but none is lost. */
+	smp_mb();
+	for_each_set_bit(cause, &changed, BITS_PER_LONG)
+		clear_bit(cause, &sa->told);
+	smp_mb__after_atomic();	/* what became soft meanwhile stays so */
+	if (changed && !(READ_ONCE(sa->told) & SOFT_CAUSES))
+		cmpxchg(&sa->state, ESPUDP_SA_STATE_SOFT, ESPUDP_SA_STATE_VALID);
+}
+
 /**
  * espudp_sa_set_lifetime() - change lifetimes
  * @sa: SA, its device locked
  * @life: all six limits, counted from installation
+ *
+ * A soft limit that changes may expire again; without another one that has, the
+ * SA is valid until then.
  */
 void espudp_sa_set_lifetime(struct espudp_sa *sa, const struct espudp_lifetime *life)
 {
+	unsigned long changed = 0;
+
 	lockdep_assert_held(&sa->edev->lock);
+	if (sa->life.soft_seconds != life->soft_seconds)
+		changed |= BIT(ESPUDP_EXPIRE_CAUSE_SECONDS);
+	if (sa->life.soft_packets != life->soft_packets)
+		changed |= BIT(ESPUDP_EXPIRE_CAUSE_PACKETS);
+	if (sa->life.soft_bytes != life->soft_bytes)
+		changed |= BIT(ESPUDP_EXPIRE_CAUSE_BYTES);
 	WRITE_ONCE(sa->life.soft_seconds, life->soft_seconds);
 	WRITE_ONCE(sa->life.hard_seconds, life->hard_seconds);
 	WRITE_ONCE(sa->life.soft_packets, life->soft_packets);
 	WRITE_ONCE(sa->life.hard_packets, life->hard_packets);
 	WRITE_ONCE(sa->life.soft_bytes, life->soft_bytes);
 	WRITE_ONCE(sa->life.hard_bytes, life->hard_bytes);
+	sa_harden(sa, changed);
 	sa->edev->generation++;
 	sa_arm(sa);
 }

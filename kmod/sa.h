@@ -80,6 +80,8 @@ struct espudp_sa {
 struct espudp_sa *espudp_sa_reserve(struct espudp_dev *edev, struct espudp_peer *peer,
 				    u32 min, u32 max, u32 timeout,
 				    struct netlink_ext_ack *extack);
+int espudp_sa_check_spi(struct espudp_dev *edev, struct espudp_peer *peer, u32 spi, u8 dir,
+			struct netlink_ext_ack *extack);
 struct espudp_sa *espudp_sa_new(struct espudp_dev *edev, struct espudp_peer *peer,
 				u32 spi, u8 dir, const struct espudp_aead_params *params,
 				u32 window, u64 seq, const struct espudp_lifetime *life,

@@ -214,7 +214,17 @@ static bool entry_before(const struct select_entry *a, const struct select_entry
 	return entry_sort(a, b) < 0;
 }
 
-static int count(const struct espudp_sels *sels, struct netlink_ext_ack *extack)
+/**
+ * espudp_select_check() - could these be a peer's selectors?
+ * @sels: selectors
+ * @extack: told why not
+ *
+ * Looks at nothing but them: other peers may have equal ones.
+ *
+ * Context: any.
+ * Return: number of table entries that they become at most, or -EINVAL.
+ */
+int espudp_select_check(const struct espudp_sels *sels, struct netlink_ext_ack *extack)
 {
 	unsigned int i, n = 0;
 
@@ -484,7 +494,7 @@ int espudp_select_set(struct espudp_select *t, struct espudp_peer *peer,
 	lockdep_assert_held(&peer->edev->lock);
 
 	if (sels) {
-		err = count(sels, extack);
+		err = espudp_select_check(sels, extack);
 		if (err < 0)
 			return err;
 		es = split(peer, sels, err, ep);

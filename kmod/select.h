@@ -99,6 +99,7 @@ struct espudp_select {
 
 int espudp_select_init(struct espudp_select *t);
 void espudp_select_destroy(struct espudp_select *t);
+int espudp_select_check(const struct espudp_sels *sels, struct netlink_ext_ack *extack);
 int espudp_select_set(struct espudp_select *t, struct espudp_peer *peer,
 		      struct espudp_sels *sels, const struct espudp_endpoint *ep,
 		      struct netlink_ext_ack *extack);

@@ -132,7 +132,7 @@ NESTS = {"A_DEV": "DEV", "A_SOCKET": "SOCKET", "A_PEER": "PEER", "A_SA": "SA",
          "A_DEV_STATS": "STATS", "A_PEER_STATS": "STATS", "A_SA_STATS": "STATS",
          "A_DEV_UNKNOWN_SPI": "UNKNOWN", "A_PEER_SELECTOR": "SELECTOR", "A_STATS_DROP": "DROP"}
 TEXTS = {n for n in C if n.endswith(("NAME", "_ENC", "_AUTH", "_DRIVER", "_FROM", "_TO", "_LOCAL",
-                                     "_REMOTE", "PEER_IKE")) and
+                                     "_REMOTE", "PEER_IKE", "_VIRTUAL")) and
          not re.search("_PORT_|_NAT_", n)}
 NAMES = {}
 for _set in ("DEV", "SOCKET", "PEER", "SELECTOR", "SA", "RESERVE", "STATS", "DROP", "UNKNOWN",

@@ -313,6 +313,36 @@ def test_peer(nl):
     equal("the peer is gone again", snapshot(nl), before)
 
 
+def test_pool(nl):
+    """Addresses that were given back are not free at once."""
+    before = snapshot(nl)
+    run = Refusals(nl)
+    must(nl.call("DEV_SET", dev(), nest("DEV", nest("DEV_POOL", addr("POOL_ADDRESS", "10.66.0.0"),
+                                                    num("POOL_PREFIX_LEN", 30, 1)))))
+    held = snapshot(nl)
+    client = num("PEER_MODE", 1, 1), addr("PEER_REMOTE", "192.0.2.50")
+    split = [selector(f"10.{i}.0.1-10.{i}.255.254", "172.16.0.1-172.31.255.254")
+             for i in range(16)]
+    for _ in range(3):
+        run.bad("ports without protocol", "PEER_NEW", [dev(), peer(*client, selector(
+            LOCAL_PORT_FROM=(9, 2), LOCAL_PORT_TO=(9, 2)))], errno.EINVAL, "protocol")
+        run.bad("many prefixes", "PEER_NEW", [dev(), peer(*client, *split)], errno.EINVAL,
+                "too many pairs")
+        run.bad("many prefixes", "PEER_SET", [dev(), peer(pid(1), *split)], errno.EINVAL,
+                "too many pairs", split[-1])
+    run.end("clients", held)
+    for i in 1, 2:
+        must(nl.call("PEER_NEW", dev(), peer(*client, pid(60 + i))))
+    got = [nl.call("PEER_GET", dev(), peer(pid(60 + i))).objects[0]["A_PEER"]["A_PEER_VIRTUAL"]
+           for i in (1, 2)]
+    equal("which took no address of the pool", got,
+          [socket.inet_aton("10.66.0.1"), socket.inet_aton("10.66.0.2")])
+    for i in 1, 2:
+        must(nl.call("PEER_DEL", dev(), peer(pid(60 + i))))
+    must(nl.call("DEV_SET", dev(), nest("DEV", nest("DEV_POOL", addr("POOL_ADDRESS", "0.0.0.0")))))
+    equal("and that was all", snapshot(nl), before)
+
+
 def test_sa(nl):
     before = snapshot(nl)
     run = Refusals(nl)
@@ -396,6 +426,21 @@ def test_sa(nl):
     one = num("RESERVE_SPI_MIN", 0x2000, 4), num("RESERVE_SPI_MAX", 0x2000, 4)
     run.bad("none free", "SPI_RESERVE", [dev(), nest("RESERVE", *one)], errno.ENOSPC, "free")
     run.end("SAs", before)
+
+    for i, text in (61, "192.0.2.61"), (62, "192.0.2.62"):
+        must(nl.call("PEER_NEW", dev(), peer(pid(i), num("PEER_MODE", 1, 1), selector(),
+                                             addr("PEER_REMOTE", text))))
+    held = snapshot(nl)
+    bad = addr("SA_REMOTE", "192.0.2.61")
+    for direction in 0, 1:
+        run.bad("another peer's address", "SA_NEW", [dev(), sa(0x1000, bad, owner=62,
+                                                               direction=direction)],
+                errno.EEXIST, "same outer address", bad)
+    inside = sa(0x2000, bad, owner=62)
+    run.bad("and SPI", "SA_NEW", [dev(), inside], errno.EEXIST, "SPI", inside.value[0])
+    run.end("SAs that move their peer", held)
+    for i in 61, 62:
+        must(nl.call("PEER_DEL", dev(), peer(pid(i))))
 
     replies = nl.dump("SA_GET", dev()).raw + nl.dump("PEER_GET", dev()).raw + \
         nl.call("SA_GET", dev(), sa(0x2000, but=("ENC", "ENC_KEY"))).raw
@@ -493,4 +538,4 @@ def test_dev(nl):
 
 
 if __name__ == "__main__":
-    sys.exit(main([test_attributes, test_missing, test_peer, test_sa, test_dev]))
+    sys.exit(main([test_attributes, test_missing, test_peer, test_pool, test_sa, test_dev]))

@@ -101,6 +101,13 @@ def test_dumps(nl):
     equal("peers with 256 selectors each are dumped",
           [len(o["A_PEER"]["A_PEER_SELECTOR"]) for o in got.objects], [256] * 3)
     one = fresh.call("PEER_GET", dev("many"), peer(pid(2))).objects[0]["A_PEER"]
+    fresh = Netlink()
+    fresh.send(C["CMD_PEER_GET"], [dev("many")], NLM_DUMP | NLM_ACK)
+    for i, reply in enumerate(fresh.parts()):
+        if i == 0:
+            must(nl.call("PEER_SET", dev("many"), peer(pid(1), num("PEER_COOKIE", 1, 8))))
+    check("a change is told where a peer begins a part and needs more room",
+          reply.interrupted and ids(reply) == [1, 2, 3], ids(reply))
     equal("and read", one["A_PEER_SELECTOR"], got.objects[1]["A_PEER"]["A_PEER_SELECTOR"])
     equal("a selector is read as it was written", one["A_PEER_SELECTOR"][10], {
         "A_SELECTOR_LOCAL_FROM": socket.inet_pton(socket.AF_INET6, "fd00:a::"),

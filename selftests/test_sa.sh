@@ -373,6 +373,46 @@ for dir in out in; do
 	events_stop
 done
 
+# Soft limits that change may be reached again.
+# soften WORD...: other soft limits; events count from here on
+soften()
+{
+	events_stop
+	events_start a
+	n a espudp sa set espudp0 out 1 spi 0x1002 "$@"
+}
+
+# softened_is STATE WORD...
+softened_is()
+{
+	soften "${@:2}"
+	is "$(sa_get a out 0x1002 .state)" "$1"
+}
+
+fresh
+events_start a
+tun_sa b 1 in 0x1002
+tun_sa a 1 out 0x1002 soft-packets 10
+burst a $L4 b $R4 10 >/dev/null
+check "a soft limit is reached" wait_for 5 expired a soft out 0x1002 packets
+check "a higher one: the SA is valid" softened_is valid soft-packets 20
+burst a $L4 b $R4 5 >/dev/null
+check "no event below it" event_is true 0
+burst a $L4 b $R4 5 >/dev/null
+check "but one at it" wait_for 5 expired a soft out 0x1002 packets
+check "the same one changes nothing" softened_is soft soft-packets 20
+check "nor does another" softened_is soft soft-bytes 100000000
+check "none: valid" softened_is valid soft-packets 0
+soften soft-seconds 1
+check "seconds that have passed are told" wait_for 5 expired a soft out 0x1002 seconds
+check "more: valid" softened_is valid soft-seconds 1000
+soften soft-bytes 1
+burst a $L4 b $R4 1 >/dev/null
+check "fewer octets than there were are told with the next packet" \
+	wait_for 5 expired a soft out 0x1002 bytes
+check "and stay so when seconds change" softened_is soft soft-seconds 2000
+events_stop
+
 fresh
 n a espudp sa set espudp0 out 1 spi 0x1001 hard-packets 5
 check "a lifetime set later counts from installation" is "$(burst a $L4 b $R4 9)" 5

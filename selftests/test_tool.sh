@@ -8,6 +8,7 @@
 # SAMPLE: 6.12
 # TIMEOUT: 600
 # shellcheck disable=SC2317	# functions are called by check and wait_for
+# shellcheck disable=SC2016	# names that look like commands
 
 . "$(dirname "$0")/lib.sh"
 need gojq python3
@@ -69,6 +70,7 @@ load_module ''
 check "without the device: ip link add is named" \
 	refused 1 'ip link add espudp0 type espudp' espudp peer add espudp0
 check "another kind of device is named so" refused 1 'not of kind espudp' espudp show lo
+check "where a list is refused, too" refused 1 'not of kind espudp' espudp sa show lo
 ip link add espudp0 type espudp
 ip link set espudp0 up
 
@@ -195,12 +197,86 @@ espudp show espudp0 bob >"$T/shown"
 espudp sa show espudp0 --json >>"$T/shown"
 espudp showconf espudp0 >>"$T/shown"
 check "no key is shown" not grep -qi "$(tr -d '\n ' <"$T/k20" | cut -c1-12)" "$T/shown"
+key_is_no_file()
+{
+	local secret
+
+	secret=$(tr -d '\n ' <"$T/$2")
+	refused 1 "$1.*not the key" espudp sa add espudp0 alice in spi 0x1002 enc aes-cbc auth sha256 \
+		key-file "$T/k16" auth-key-file "$T/k32" "$1" "$secret" &&
+		! grep -qi "${secret:0:12}" "$T/err"
+}
+check "a key instead of its file's name is not shown" key_is_no_file key-file k16
+check "nor one for authentication" key_is_no_file auth-key-file k32
 check "JSON: names of the specification" is "$(espudp sa show espudp0 alice --json |
 	jq -c '.[0] | [.spi, .dir, .state, .enc, ."replay-window"]')" \
 	'[4096,"in","valid","rfc4106(gcm(aes))",1024]'
 espudp peer add espudp0 name alice >/dev/null
 check "a name that two peers have is not enough" refused 1 'give the id' \
 	espudp peer set espudp0 alice tfc 100
+espudp flush espudp0 peers
+
+# Completion. A peer's name may be what the other end calls itself.
+completed()
+{
+	(cd "$T" && bash -c '. "$0/../tools/completion/espudp"
+		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+		_espudp
+		printf "%s\n" "${COMPREPLY[@]}"' "$SELFTESTS" "$@")
+}
+
+names=('$(touch owned1)' '`touch owned2`' "it's" 'two words')
+for name in "${names[@]}"; do
+	espudp peer add espudp0 name "$name" >/dev/null
+done
+ip link add 'l$(>owned3)' type dummy
+completed espudp peer set espudp0 '' | grep -v '^[0-9]*$' >"$T/words"
+check "completion has peers' names, quoted" \
+	sh -c "[ \$(wc -l <$T/words) = 4 ] && grep -qxF 'two\\ words' $T/words"
+completed espudp set espudp0 bound-dev 'l\$' >"$T/links"
+check "and devices'" grep -qxF 'l\$\(\>owned3\)' "$T/links"
+check "which are the names when they are typed" is \
+	"$(cd "$T" && eval "printf '%s|' $(tr '\n' ' ' <"$T/words")")" "$(printf '%s|' "${names[@]}")"
+check "what they say is not done" not sh -c "ls $T/owned*"
+check "a name that was begun" is "$(completed espudp sa add espudp0 'two\ w')" 'two\ words'
+check "a word that needs no quotes" is "$(completed espudp pe)" peer
+ip link del 'l$(>owned3)'
+
+# Of a device, too, the name may be anything.
+odd=$'e\377\e[1m'
+ip link add "$odd" type espudp
+espudp monitor "$odd" >"$T/events" &
+monitor=$!
+espudp monitor "$odd" --json >"$T/events.json" &
+monitors="$monitor $!"
+odd_event()
+{
+	espudp sa reserve "$odd" timeout 1 >/dev/null
+	sleep 2
+	[ -s "$T/events" ] && [ -s "$T/events.json" ]
+}
+# safely COMMAND...: prints that name, as text
+safely()
+{
+	"$@" >"$T/safe"
+	! LC_ALL=C grep -an '[^ -~[:space:]]' "$T/safe" && grep -F 'xff' "$T/safe" | grep -F 'x1b[1m'
+}
+said_safely()
+{
+	safely espudp show && safely espudp show --json && safely espudp stats "$odd" &&
+		safely espudp stats "$odd" --json && safely cat "$T/events" &&
+		safely cat "$T/events.json"
+}
+check "a device with an odd name has events" wait_for 20 odd_event
+# shellcheck disable=SC2086
+{ kill -TERM $monitors; wait $monitors; }
+check "which is shown safely" said_safely
+espudp set espudp0 bound-dev "$odd"
+index=$(espudp show espudp0 --json | jq '.[0]."bound-ifindex"')
+check "a device bound to it" sh -c "espudp show espudp0 | grep -q 'bound device: $index\$'"
+check "also in files" sh -c "espudp showconf espudp0 | grep -q 'BoundDevice = $index\$'"
+espudp set espudp0 bound-dev none
+ip link del "$odd"
 espudp flush espudp0 peers
 
 # Transport mode, pools, virtual addresses.
@@ -361,6 +437,15 @@ n other espudp peer add espudp1 remote 198.51.100.1:20009 $transport >"$T/out" 2
 check "a device that was moved: no routes, and it is said why" grep -q 'was moved' "$T/err"
 check "but the blackhole" sh -c "ip -n other route show | grep -q '^blackhole 10.88.0.0/16' &&
 	! ip -n other route show | grep -q espudp1"
+check "its bound device is no name of here" refused 1 'was moved.*index' \
+	n other espudp set espudp1 bound-dev lo
+printf '[Device]\nBoundDevice = lo\nPool = 10.88.0.0/16\n' >"$T/bound"
+check "nor in a file" refused 1 'was moved.*index' n other espudp setconf espudp1 "$T/bound"
+check "but an index" n other espudp set espudp1 bound-dev 1
+check "and is shown as one" sh -c "ip netns exec other espudp show espudp1 | grep -q 'bound device: 1$' &&
+	ip netns exec other espudp showconf espudp1 | grep -qx 'BoundDevice = 1'"
+check "which a file takes" sh -c "ip netns exec other espudp showconf espudp1 >$T/bound &&
+	ip netns exec other espudp setconf espudp1 $T/bound"
 ip -n other link del espudp1
 espudp route del espudp0 100.100.0.0/16 fd64::/64
 espudp set espudp0 pool 100.64.0.0/30
@@ -554,6 +639,31 @@ check "another port" espudp setconf espudp0 "$T/port"
 check "is opened instead" sh -c \
 	'ss -Hlun "sport = 4800" | grep -q . && ! ss -Hlun "sport = 4700" | grep -q .'
 printf '[Device]\nListen = no\n' >"$T/closed"
+printf '[Device]\nPort = 4900\n' >"$T/port"
+espudp socket close espudp0
+espudp socket open espudp0 ipv4
+python3 -c '
+import socket, subprocess, time
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+s.bind(("::", 4801))
+subprocess.run(["espudp", "socket", "adopt", "espudp0", "fd", str(s.fileno())],
+               pass_fds=[s.fileno()], check=True)
+time.sleep(300)' &
+holder=$!
+sockets_are()
+{
+	is "$(espudp show espudp0 --json | jq -c '.[0] | [.port, (.socket | map(.kind) | sort)]')" "$1"
+}
+check "an adopted socket beside an own one" wait_for 10 sockets_are '[4800,["adopted","own"]]'
+check "stays: another port is refused" refused 1 'adopted socket, too.*socket close' \
+	espudp setconf espudp0 "$T/port"
+check "Listen = no likewise" refused 1 'adopted socket, too.*socket close' \
+	espudp setconf espudp0 "$T/closed"
+check "and both are there" sockets_are '[4800,["adopted","own"]]'
+check "a file that closes none is taken" espudp setconf espudp0 "$T/empty"
+kill $holder
+wait_for 10 sockets_are '[4800,["own"]]'
 check "Listen = no" espudp setconf espudp0 "$T/closed"
 check "closes it, the port is the default" is \
 	"$(espudp show --json | jq -c '.[0] | [.port, .socket]')" '[4500,[]]'

@@ -156,17 +156,24 @@ static uint16_t wanted_port(const struct apply *a, const struct dev *old)
 	return DEFAULT_PORT;
 }
 
+bool apply_closes(const struct apply *a)
+{
+	const struct dev *old = LIST(struct dev, &a->devs);
+
+	return has_own_socket(old) && (a->conf.listen == LISTEN_NO ||
+				       wanted_port(a, old) != old->port);
+}
+
 /* The port of an own socket comes with it, and cannot change below it. */
 int apply_device(struct apply *a)
 {
 	const struct dev *old = LIST(struct dev, &a->devs);
 	struct undo u = { .cmd = ESPUDP_CMD_DEV_SET };
 	struct undo back = { .cmd = ESPUDP_CMD_DEV_SET };
-	bool own = has_own_socket(old), shut, open;
+	bool own = has_own_socket(old), shut = apply_closes(a), open;
 	uint16_t port = wanted_port(a, old);
 	int ret = OK;
 
-	shut = own && (a->conf.listen == LISTEN_NO || port != old->port);
 	open = a->conf.listen == LISTEN_OWN ?
 		       shut || !own :
 		       shut && a->conf.listen != LISTEN_NO;

@@ -53,6 +53,8 @@ struct plan *plan_of(const struct apply *a, const struct peer *old);
 /* Whether the file has a place for an installed SA. */
 bool plan_keeps_sa(const struct apply *a, const struct sa *sa);
 
+/* Whether apply_device() will close the device's own sockets. */
+bool apply_closes(const struct apply *a);
 int apply_device(struct apply *a);
 /* Pools that the file has come first; those that it lacks go last. */
 int apply_pools(struct apply *a);

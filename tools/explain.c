@@ -154,7 +154,8 @@ static const char *hint_own(const struct pool *pool)
 			a.v6 = ((struct sockaddr_in6 *)i->ifa_addr)->sin6_addr;
 		if (pool_has(pool, &a))
 			text = format("%s of %s is in %s", format_addr(&a),
-				      i->ifa_name, format_pool(pool));
+				      format_name(i->ifa_name, false),
+				      format_pool(pool));
 	}
 	freeifaddrs(all);
 	return text;
@@ -192,7 +193,8 @@ static const char *hint_overlap(struct nl *nl, const char *ifname,
 			if (strcmp(dev->ifname, ifname) &&
 			    (pool_has(pool, &p->addr) ||
 			     pool_has(p, &pool->addr)))
-				text = format("%s has %s", dev->ifname,
+				text = format("%s has %s",
+					      format_name(dev->ifname, false),
 					      format_pool(p));
 	objects_free(&set_dev, &devs);
 	return text;

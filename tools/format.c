@@ -124,14 +124,18 @@ const char *format_ago(uint64_t ms)
 	return ms < 1000 ? "now" : format("%s ago", format_seconds(ms / 1000));
 }
 
-const char *format_link(uint32_t ifindex)
+const char *format_bound(const struct dev *dev)
 {
 	char name[IF_NAMESIZE];
 
-	if (!ifindex)
+	if (!dev->bound_ifindex)
 		return "none";
-	if (!if_indextoname(ifindex, name))
-		return format("%u", ifindex);
+	/* The index is of where the device was created; a name that files and
+	 * terminals do not take is no better.
+	 */
+	if (dev->foreign_netns || !if_indextoname(dev->bound_ifindex, name) ||
+	    strcmp(format_name(name, true), name))
+		return format("%u", dev->bound_ifindex);
 	return format("%s", name);
 }
 

@@ -21,7 +21,8 @@ const char *format_bytes(uint64_t n);
 /* "1 hour, 2 minutes" */
 const char *format_seconds(uint64_t s);
 const char *format_ago(uint64_t ms);
-const char *format_link(uint32_t ifindex);
+/* The name of the device it is bound to, where that is known. */
+const char *format_bound(const struct dev *dev);
 /* What an IKE header says: "v1 main-mode", "v2 IKE_AUTH response". */
 const char *format_ike(uint8_t version, uint8_t exchange, uint8_t flags);
 /* Any octets as text that is safe on a terminal and in JSON: \xNN for control

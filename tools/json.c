@@ -11,6 +11,11 @@ void json_add_string(struct json_object *o, const char *key, const char *s)
 	json_object_object_add(o, key, json_object_new_string(s));
 }
 
+void json_add_ifname(struct json_object *o, const char *ifname)
+{
+	json_add_string(o, "ifname", format_name(ifname, false));
+}
+
 void json_add_number(struct json_object *o, const char *key, uint64_t n)
 {
 	json_object_object_add(o, key, json_object_new_uint64(n));
@@ -140,7 +145,7 @@ struct json_object *json_dev(const struct dev *dev)
 {
 	struct json_object *o = json_object_of(&set_dev, dev);
 
-	json_add_string(o, "ifname", dev->ifname);
+	json_add_ifname(o, dev->ifname);
 	json_add_number(o, "ifindex", dev->ifindex);
 	return o;
 }

@@ -15,6 +15,8 @@ struct json_object *json_object_of(const struct set *set, const void *obj);
 /* The same with the members above it: device, and nested lists. */
 struct json_object *json_dev(const struct dev *dev);
 struct json_object *json_selector(const struct selector *s);
+/* A network device's name, which may be any octets. */
+void json_add_ifname(struct json_object *o, const char *ifname);
 void json_add_string(struct json_object *o, const char *key, const char *s);
 void json_add_number(struct json_object *o, const char *key, uint64_t n);
 /* Prints on a line, or indented, and frees. */

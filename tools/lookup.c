@@ -82,6 +82,17 @@ int lookup_devs(struct nl *nl, const char *ifname, struct list *devs)
 	return finish(nl, ifname, ret);
 }
 
+int lookup_bound(const struct dev *want, const struct list *devs)
+{
+	for_each(struct dev, dev, devs)
+		if (want->bound_named && dev->foreign_netns)
+			return error("%s was moved: give the bound device as "
+				     "the index that it has where %s was "
+				     "created",
+				     dev->ifname, dev->ifname);
+	return OK;
+}
+
 static int by_id(const void *a, const void *b)
 {
 	const struct peer *x = a, *y = b;

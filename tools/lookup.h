@@ -9,6 +9,10 @@
 
 /* One device; or all of the namespace where @ifname is NULL. */
 int lookup_devs(struct nl *nl, const char *ifname, struct list *devs);
+/* An index that a name has here means another link to a device that was moved:
+ * refuses it. @devs has the device as it is.
+ */
+int lookup_bound(const struct dev *want, const struct list *devs);
 /* Its peers, by id. */
 int lookup_peers(struct nl *nl, const char *ifname, struct list *peers);
 /* The one with that id in such a list, or NULL. */

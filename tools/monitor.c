@@ -89,8 +89,9 @@ static void print_words(const struct event *e)
 
 static void print_event(const struct event *e)
 {
-	printf("%s %s %s%s%s", timestamp(), e->ifname, colour(C_BOLD),
-	       names_get(&names_event_type, e->type), colour(C_RESET));
+	printf("%s %s %s%s%s", timestamp(), format_name(e->ifname, false),
+	       colour(C_BOLD), names_get(&names_event_type, e->type),
+	       colour(C_RESET));
 	if (e->type == ESPUDP_EVENT_TYPE_IKE)
 		print_ike(e);
 	else
@@ -107,7 +108,7 @@ static struct json_object *json_event(const struct event *e)
 	struct json_object *o = json_object_of(&set_event, e);
 
 	json_add_string(o, "time", timestamp());
-	json_add_string(o, "ifname", e->ifname);
+	json_add_ifname(o, e->ifname);
 	if (e->ifindex)
 		json_add_number(o, "ifindex", e->ifindex);
 	return o;
@@ -162,10 +163,12 @@ static void resync_dev(struct monitor *m, const struct dev *dev)
 	    lookup_sas(&m->nl, dev->ifname, 0, &sas))
 		goto out;
 	if (!json) {
+		const char *name = format_name(dev->ifname, false);
+
 		printf("%s %s %sresync%s %zu peers, %zu SAs, see `espudp show "
 		       "%s'\n",
-		       timestamp(), dev->ifname, colour(C_BOLD),
-		       colour(C_RESET), peers.n, sas.n, dev->ifname);
+		       timestamp(), name, colour(C_BOLD), colour(C_RESET),
+		       peers.n, sas.n, name);
 		goto out;
 	}
 	o = json_object_new_object();

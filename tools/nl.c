@@ -153,19 +153,16 @@ void nl_nest_end(struct nl *nl, struct nlattr *nest)
 	mnl_attr_nest_end(nl->req, nest);
 }
 
-static void read_error(struct nl *nl, const struct nlmsghdr *nlh)
+/* The kernel's words, which are @offset behind the header. */
+static void read_tlvs(struct nl *nl, const struct nlmsghdr *nlh, size_t offset)
 {
-	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
-	size_t offset = sizeof(*e), attr_offset = 0;
 	const struct nlattr *attr;
+	size_t attr_offset = 0;
 	int missing = -1;
 	bool pointed = false;
 
-	nl->error.err = -e->error;
 	if (!(nlh->nlmsg_flags & NLM_F_ACK_TLVS))
 		return;
-	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
-		offset += e->msg.nlmsg_len - NLMSG_HDRLEN;
 	mnl_attr_for_each(attr, nlh, MNL_ALIGN(offset))
 	{
 		switch (mnl_attr_get_type(attr)) {
@@ -195,6 +192,30 @@ static void read_error(struct nl *nl, const struct nlmsghdr *nlh)
 		nl->error.attr[0] = 0;
 }
 
+static void read_error(struct nl *nl, const struct nlmsghdr *nlh)
+{
+	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
+	size_t offset = sizeof(*e);
+
+	nl->error.err = -e->error;
+	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
+		offset += e->msg.nlmsg_len - NLMSG_HDRLEN;
+	read_tlvs(nl, nlh, offset);
+}
+
+/* The end of a dump, and whether it was refused. */
+static void read_done(struct nl *nl, const struct nlmsghdr *nlh)
+{
+	int err = 0;
+
+	if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(err))
+		err = *(int *)mnl_nlmsg_get_payload(nlh);
+	if (err >= 0)
+		return;
+	nl->error.err = -err;
+	read_tlvs(nl, nlh, sizeof(err));
+}
+
 /* Handles one message; returns whether it was the last. */
 static bool receive(struct nl *nl, const struct nlmsghdr *nlh, nl_cb cb,
 		    void *arg, bool *interrupted)
@@ -207,10 +228,7 @@ static bool receive(struct nl *nl, const struct nlmsghdr *nlh, nl_cb cb,
 		return true;
 	}
 	if (nlh->nlmsg_type == NLMSG_DONE) {
-		if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(int))
-			nl->error.err = -*(int *)mnl_nlmsg_get_payload(nlh);
-		if (nl->error.err < 0)
-			nl->error.err = 0;
+		read_done(nl, nlh);
 		return true;
 	}
 	if (cb && nlh->nlmsg_type >= NLMSG_MIN_TYPE)

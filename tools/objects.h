@@ -85,6 +85,7 @@ struct dev {
 	uint32_t replay_window, peers, sas;
 	struct list pool, socket, unknown_spi;
 	struct stats stats;
+	bool bound_named; /* bound_ifindex is of a name, looked up here */
 };
 
 struct selector {

@@ -52,8 +52,12 @@ bool is_number(const char *s, uint64_t *n)
 	for (*n = 0; *s; s++) {
 		unsigned int d = (unsigned int)*s - '0';
 
-		if (base == 16 && (unsigned int)(*s | 0x20) - 'a' < 6)
-			d = (*s | 0x20) - 'a' + 10;
+		if (d > 9) {
+			d = (unsigned int)(*s | 0x20) - 'a';
+			if (d > 5)
+				return false;
+			d += 10;
+		}
 		if (d >= base || __builtin_mul_overflow(*n, base, n) ||
 		    __builtin_add_overflow(*n, d, n))
 			return false;
@@ -440,9 +444,11 @@ int take_dev(struct words *w, const char **ifname)
 		     s, IFNAME_LEN - 1);
 }
 
-static int parse_link(const char *what, const char *s, uint64_t *n)
+static int parse_link(const char *what, const char *s, struct dev *dev,
+		      uint64_t *n)
 {
 	*n = if_nametoindex(s);
+	dev->bound_named = *n;
 	if (*n || (is_number(s, n) && *n && *n <= INT32_MAX))
 		return OK;
 	return error("bad %s `%s': no such network device", what, s);
@@ -530,7 +536,7 @@ int parse_field(const struct field *f, void *obj, const char *what,
 		    (!strcmp(s, "off") || !strcmp(s, "none")))
 			ret = OK;
 		else if (f->flags & F_LINK)
-			ret = parse_link(what, s, &n);
+			ret = parse_link(what, s, obj, &n);
 		else
 			ret = parse_number(what, s, 0, field_max(f), &n);
 		field_set_number(obj, f, n);

@@ -185,15 +185,20 @@ refuse:
 
 static int check_listen(const struct apply *a)
 {
-	if (a->conf.listen != LISTEN_OWN)
-		return OK;
+	bool adopted = false;
+
 	for_each(struct dev, d, &a->devs)
 		for_each(struct sock, s, &d->socket)
-			if (s->kind == ESPUDP_SOCKET_KIND_ADOPTED)
-				return error("%s: it has an adopted socket; "
-					     "`Listen = own' does not go with "
-					     "it",
-					     a->ifname);
+			adopted |= s->kind == ESPUDP_SOCKET_KIND_ADOPTED;
+	if (adopted && a->conf.listen == LISTEN_OWN)
+		return error("%s: it has an adopted socket; `Listen = own' "
+			     "does not go with it",
+			     a->ifname);
+	/* All are closed at once, and who adopted one would have to do it again. */
+	if (adopted && apply_closes(a))
+		return error("%s: it has an adopted socket, too; `espudp "
+			     "socket close %s' first",
+			     a->ifname, a->ifname);
 	return OK;
 }
 
@@ -219,6 +224,8 @@ int plan_make(struct apply *a)
 
 	if (!ret)
 		ret = check_listen(a);
+	if (!ret)
+		ret = lookup_bound(&a->conf.dev, &a->devs);
 	a->plan_of = xrealloc(NULL, a->peers.n + 1, sizeof(*a->plan_of));
 	memset(a->plan_of, 0, (a->peers.n + 1) * sizeof(*a->plan_of));
 	for_each(struct conf_peer, c, &a->conf.peers) {

@@ -116,8 +116,7 @@ static void print_settings(const struct dev *dev)
 	if (dev->fwmark)
 		ITEM("  ", "fwmark", "0x%x", dev->fwmark);
 	if (dev->bound_ifindex)
-		ITEM("  ", "bound device", "%s",
-		     format_link(dev->bound_ifindex));
+		ITEM("  ", "bound device", "%s", format_bound(dev));
 	if (dev->outer_csum)
 		ITEM("  ", "outer checksum", "%s",
 		     names_get(&names_outer_csum, dev->outer_csum));
@@ -159,10 +158,16 @@ static void print_unknown_spis(const struct dev *dev)
 	}
 }
 
-void print_dev(const struct dev *dev, const struct list *sas)
+static void print_ifname(const struct dev *dev)
 {
 	printf("%sdevice%s: %s%s%s\n", colour(C_GREEN), colour(C_RESET),
-	       colour(C_GREEN), dev->ifname, colour(C_RESET));
+	       colour(C_GREEN), format_name(dev->ifname, false),
+	       colour(C_RESET));
+}
+
+void print_dev(const struct dev *dev, const struct list *sas)
+{
+	print_ifname(dev);
 	if (!lookup_link_up(dev->ifname))
 		ITEM("  ", "link", "%sdown%s", colour(C_RED), colour(C_RESET));
 	if (HAS(dev, ESPUDP_A_DEV_PORT)) {
@@ -374,8 +379,7 @@ void print_sa(const struct sa *sa, const struct list *peers)
 
 void print_stats(const struct dev *dev)
 {
-	printf("%sdevice%s: %s%s%s\n", colour(C_GREEN), colour(C_RESET),
-	       colour(C_GREEN), dev->ifname, colour(C_RESET));
+	print_ifname(dev);
 	for (size_t i = 0; i < set_stats.n; i++) {
 		const struct field *f = &set_stats.fields[i];
 

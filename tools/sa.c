@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <string.h>
+#include <unistd.h>
 
 #include "algs.h"
 #include "codec.h"
@@ -20,6 +21,20 @@ static bool is_lifetime(const struct field *f)
 {
 	return f->attr >= ESPUDP_A_SA_SOFT_SECONDS &&
 	       f->attr <= ESPUDP_A_SA_HARD_BYTES;
+}
+
+/* A key in its place is not for the terminal. */
+static int parse_key_file(struct sa_args *args, const char *word,
+			  const char *value)
+{
+	if (key_is_text(value) && access(value, F_OK))
+		return error("%s: the name of a file is expected, not the key",
+			     word);
+	if (!strcmp(word, "key-file"))
+		args->key_file = value;
+	else
+		args->auth_key_file = value;
+	return OK;
 }
 
 static int parse_alg(struct sa *sa, const char *word, const char *value)
@@ -61,10 +76,8 @@ static int parse_words(struct words *w, struct sa_args *args,
 		ret = words_value(w, word, &value);
 		if (ret)
 			return ret;
-		if (!strcmp(word, "key-file"))
-			args->key_file = value;
-		else if (!f)
-			args->auth_key_file = value;
+		if (!f)
+			ret = parse_key_file(args, word, value);
 		else if (f->type == F_STRING)
 			ret = parse_alg(&args->sa, word, value);
 		else

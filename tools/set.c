@@ -127,6 +127,17 @@ static int change_pools(struct nl *nl, const char *ifname, struct dev *dev)
 	return ret ? ret : shield_renew();
 }
 
+static int check_bound(struct nl *nl, const char *ifname, const struct dev *dev)
+{
+	struct list devs = { 0 };
+	int ret = lookup_devs(nl, ifname, &devs);
+
+	if (!ret)
+		ret = lookup_bound(dev, &devs);
+	objects_free(&set_dev, &devs);
+	return ret;
+}
+
 int cmd_set(struct words *w)
 {
 	struct dev dev = { 0 };
@@ -139,6 +150,8 @@ int cmd_set(struct words *w)
 		ret = parse_words(w, &dev);
 	if (!ret)
 		ret = nl_open(&nl);
+	if (!ret && dev.bound_named)
+		ret = check_bound(&nl, ifname, &dev);
 	if (!ret && dev.pool.n)
 		ret = change_pools(&nl, ifname, &dev);
 	else if (!ret)

@@ -36,7 +36,7 @@ static const char *value(const struct field *f, const void *obj)
 	default:
 		n = field_number(obj, f);
 		if (f->flags & F_LINK)
-			return format_link(n);
+			return format_bound(obj);
 		return format(f->flags & F_HEX ? "0x%" PRIx64 : "%" PRIu64, n);
 	}
 }

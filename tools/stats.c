@@ -27,7 +27,7 @@ static void print_json(const struct dev *dev)
 	for_each(struct unknown_spi, u, &dev->unknown_spi)
 		json_object_array_add(a, json_object_of(&set_unknown_spi, u));
 	json_object_object_add(o, "unknown-spi", a);
-	json_add_string(o, "ifname", dev->ifname);
+	json_add_ifname(o, dev->ifname);
 	json_print(o, false);
 }
 

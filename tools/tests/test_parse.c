@@ -32,6 +32,9 @@ static void test_numbers(void)
 	check(parse_number("n", "1a", 0, 1000, &n));
 	check(parse_number("n", "0xg", 0, 1000, &n));
 	check(parse_number("n", "0x@", 0, 1000, &n));
+	check(parse_number("n", "a", 0, 1000, &n));
+	for (char c = ':'; c < 'A'; c++)
+		check(parse_number("n", format("0x1%c", c), 0, 1000, &n));
 }
 
 static void test_addresses(void)
