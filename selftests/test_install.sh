@@ -48,6 +48,7 @@ need unshare mmdebstrap qemu-system-x86_64
 
 root=$T/root
 version=$(cat "$SELFTESTS/../VERSION")
+make_log=/var/lib/dkms/espudp/$version/build/make.log
 declare -A release
 
 # in_root COMMAND...: in the chroot, where "uname -r" names the kernel that is
@@ -221,7 +222,9 @@ sed -i '1i #error broken' "$root/usr/src/espudp-$version/kmod/main.c"
 check "dpkg installs Linux 6.12, for which the module does not build" add_kernel 6.12
 cp "$T/check" "$T/dpkg"
 check "a line says so" grep -xF \
-	"espudp: not built for ${release[6.12]}, there is no espudp with this kernel" "$T/dpkg"
+	"espudp: not built for ${release[6.12]}, there is no espudp with this kernel; see $make_log" \
+	"$T/dpkg"
+check "where it names the compiler's" grep -q 'error.*broken' "$root$make_log"
 check "dpkg --audit finds nothing" clean_audit
 # shellcheck disable=SC2016
 check "each package is installed" not grep -v '^ii' <(in_root dpkg-query -W \
