@@ -13,7 +13,10 @@ MAKEFLAGS += --no-print-directory
 endif
 
 # The kernel to build for: KDIR; or KVER, a release or one of the cached kernels
-# 6.1, 6.12 and debug; or the running kernel; or the newest there are headers of.
+# 6.1, 6.12 and debug; or the running kernel; or the newest there are headers of, which
+# is one of the cache only where no other is.
+newest = $(patsubst %/.,%,$(lastword $(shell ls -d $(1:%=%/.) 2>/dev/null | sort -V)))
+named := $(KVER)$(KDIR)
 cached := $(filter 6.1 6.12 debug,$(KVER))
 ifneq ($(cached),)
 KDIR ?= $(CACHE)/kernels/$(cached)/build
@@ -21,8 +24,7 @@ else ifneq ($(KVER),)
 KDIR ?= /lib/modules/$(KVER)/build
 else
 KDIR ?= $(or $(wildcard /lib/modules/$(shell uname -r)/build),$\
-	$(lastword $(shell ls -d /lib/modules/*/build $(CACHE)/kernels/6.*/build \
-		2>/dev/null | sort -V)))
+	$(call newest,/lib/modules/*/build),$(call newest,$(CACHE)/kernels/6.*/build))
 endif
 
 # Sets $release and the folder $out in a recipe.
@@ -61,9 +63,12 @@ strongswan-plugin: ## the backend for strongSwan, in build/strongswan/ (STRONGSW
 	$(MAKE) -C tools/strongswan SRC="$$src" O=$(abspath $(BUILD))/strongswan all check-release
 	@echo "plugin: $(BUILD)/strongswan/libstrongswan-kernel-espudp.so"
 
-strongswan-install: strongswan-plugin ## put it where charon looks (DESTDIR)
+strongswan-install: strongswan-plugin ## put it where charon looks (DESTDIR, PLUGINDIR, CONFDIR)
 	$(Q)src=$$(tools/strongswan/source "$(CACHE)" $(STRONGSWAN_SRC)) && \
 	$(MAKE) -C tools/strongswan SRC="$$src" O=$(abspath $(BUILD))/strongswan install
+
+strongswan-uninstall: ## remove it; its configuration stays
+	$(Q)$(MAKE) -C tools/strongswan O=$(abspath $(BUILD))/strongswan uninstall
 
 helpers: $(helpers)
 
@@ -81,7 +86,7 @@ demo: prepare tool helpers strongswan-plugin ## client, NAT and gateway: traffic
 	$(call for_tests,6.12)
 	$(Q)selftests/vm/run --kernel 6.12 --timeout 400 -- selftests/demo.sh
 
-check: prepare tool helpers strongswan-plugin ## all tests on 6.1 and 6.12 (KERNEL=, TESTS=, FULL=1, V=1)
+check: prepare tool helpers strongswan-plugin ## all tests on 6.12, a sample on 6.1 (KERNEL=, TESTS=, V=1; FULL=1: all)
 	$(call for_tests,6.1)
 	$(call for_tests,6.12)
 	$(Q)$(MAKE) -C tools O=$(abspath $(BUILD))/tools check
@@ -101,24 +106,36 @@ bench-native: tool helpers ## the same on this machine, as root: 9 rounds, real 
 lint: prepare ## static checks of all that is here
 	$(Q)selftests/lint
 
-install: all install-tool ## the module and the tool (DESTDIR, PREFIX=/usr/local)
+install: install-for all install-tool ## the module and the tool (DESTDIR, PREFIX=/usr/local)
 	$(Q)$(of_kernel); \
 	install -D -m 644 $$out/espudp.ko $(DESTDIR)/lib/modules/$$release/updates/espudp.ko
 ifeq ($(DESTDIR),)
 	$(Q)$(of_kernel); depmod $$release
 endif
 
+# A module that the running kernel never finds is for who asks for it.
+install-for:
+ifeq ($(DESTDIR)$(named),)
+	$(Q)$(of_kernel); running=$$(uname -r); [ "$$release" = "$$running" ] || { \
+		echo "the running kernel is $$running, of which there are no headers; those found" \
+			"are of $$release: install linux-headers-$$running, or say" \
+			"KVER=$$release if that is meant" >&2; exit 1; }
+endif
+
 install-tool: tool ## the tool alone, where DKMS builds the module
 	$(Q)$(MAKE) -C tools O=$(abspath $(BUILD))/tools PREFIX=$(PREFIX) install
 
-uninstall: ## remove them
-	$(Q)$(of_kernel); updates=$(DESTDIR)/lib/modules/$$release/updates; \
-	rm -f $$updates/espudp.ko; \
-	[ ! -d $$updates ] || rmdir --ignore-fail-on-non-empty $$updates
+uninstall: uninstall-tool ## remove them, the module for every kernel
+	$(Q)for module in $(DESTDIR)/lib/modules/*/updates/espudp.ko; do \
+		[ -e "$$module" ] || continue; \
+		updates=$${module%/*} kernel=$${module%/updates/*}; \
+		rm -f "$$module" && rmdir --ignore-fail-on-non-empty "$$updates" || exit; \
+		[ -n "$(DESTDIR)" ] || [ ! -e "$$kernel/modules.dep" ] || \
+			depmod "$${kernel##*/}" || exit; \
+	done
+
+uninstall-tool: ## remove the tool alone
 	$(Q)$(MAKE) -C tools O=$(abspath $(BUILD))/tools PREFIX=$(PREFIX) uninstall
-ifeq ($(DESTDIR),)
-	$(Q)$(of_kernel); depmod $$release
-endif
 
 dkms-install: dkms-uninstall ## the module by DKMS, for this (or KVER) and later kernels (DESTDIR)
 	$(Q)mkdir -p $(dkms_tree)
@@ -129,12 +146,20 @@ ifeq ($(DESTDIR),)
 	$(Q)dkms install -m espudp -v $(VERSION) $(KVER:%=-k %)
 endif
 
-dkms-uninstall: ## remove it
+# Every version that is there. A tree with a Makefile is not what dkms-install made.
+dkms-uninstall: ## remove it, older versions as well
 ifeq ($(DESTDIR),)
-	$(Q)! dkms status -m espudp -v $(VERSION) | grep -q . || \
-		dkms remove -m espudp -v $(VERSION) --all
+	$(Q)for version in $$(dkms status -m espudp | \
+			sed -n 's/^espudp[/,] *\([^,: ]*\)[,:].*/\1/p' | sort -u); do \
+		dkms remove -m espudp -v "$$version" --all || exit; \
+	done
+	$(Q)for conf in /usr/src/espudp-*/dkms.conf; do \
+		[ ! -e "$$conf" ] || [ -e "$${conf%/*}/Makefile" ] || rm -rf "$${conf%/*}" || exit; \
+	done
+else
+	$(Q)rm -rf $(dkms_tree)
 endif
-	$(Q)rm -rf $(dkms_tree) $(dkms_hooks)
+	$(Q)rm -f $(dkms_hooks)
 
 clean: ## remove build/
 	$(Q)rm -rf $(BUILD)
@@ -143,8 +168,14 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 21 | sed 's/^/  /'
 	@echo
 	@echo "  KVER=RELEASE|6.1|6.12|debug or KDIR=DIR  the kernel to build for [the running one]"
+	@echo "  STRONGSWAN_SRC=DIR                       strongSwan's source, configured in place; without"
+	@echo "                                           it apt-get installs and downloads what is needed"
+	@echo "  PLUGINDIR=DIR CONFDIR=DIR                where strongswan-install puts things; set both"
+	@echo "                                           when packaging"
 	@echo "  DEBUG=1  W=1  C=1|2  V=1                 debug build, warnings, sparse, commands"
 	@echo "  ESPUDP_CACHE=DIR                         kernels and sources [~/.cache/espudp]"
 
-.PHONY: all module $(cached:%=kernel-%) tool strongswan-plugin strongswan-install helpers prepare demo check check-debug bench bench-native lint \
-	install install-tool uninstall dkms-install dkms-uninstall clean help
+.PHONY: all module $(cached:%=kernel-%) tool helpers prepare demo check check-debug \
+	bench bench-native lint strongswan-plugin strongswan-install strongswan-uninstall \
+	install install-for install-tool uninstall uninstall-tool \
+	dkms-install dkms-uninstall clean help

@@ -6,7 +6,8 @@ Its files are written, its commands are run, in the order of the page, at the ga
 of l2tp.py's topology; c11 is then an L2TP/IPsec client, c21 comes with IKEv2. What
 installs packages, and DKMS, is not run (a machine without a network; see
 test_install.sh), but the packages must exist. `systemctl restart` does what the
-distribution's unit says.
+distribution's unit says, `systemctl enable --now` starts one that is done when it returns.
+What is for a firewall must be something that nft takes.
 """
 #
 # KERNELS: 6.12
@@ -27,10 +28,18 @@ from forge import attempt, check, equal, n, n_attempt, n_spawn, wait_for
 
 PAGE = forge.TOP / "tools" / "strongswan" / "gateway.md"
 SYSTEMCTL = """#!/bin/sh
+line() { sed -n "s/^$1=-\\\\?//p" "$unit"; }
+if [ "$1 $2" = "enable --now" ]; then
+	for unit in /etc /usr/local/lib; do
+		unit=$unit/systemd/system/$3.service
+		[ ! -f "$unit" ] || break
+	done
+	grep -qx Type=oneshot "$unit" && grep -q ^WantedBy= "$unit" || exit 1
+	exec sh -c "exec $(line ExecStart)"
+fi
 [ "$1" = restart ] || exit 1
 unit=/lib/systemd/system/$2.service
 [ -f "$unit" ] || exec "/etc/init.d/$2" restart </dev/null >/tmp/$2.log 2>&1
-line() { sed -n "s/^$1=-\\\\?//p" "$unit"; }
 eval "$(line ExecStartPre)"
 setsid sh -c "exec $(line ExecStart)" </dev/null >/tmp/$2.log 2>&1 &
 post=$(line ExecStartPost)
@@ -84,6 +93,9 @@ def follow():
             install(text)
         elif what == "sh":
             run(text)
+        elif what == "nft":
+            done = n_attempt("gw", "nft", "-c", "-f", "-", stdin=text)
+            check("nft takes what is for it", not done.returncode, done.stderr)
         elif what.startswith("conf "):
             Path(what.split()[1]).parent.mkdir(parents=True, exist_ok=True)
             Path(what.split()[1]).write_text(text, encoding="ascii")
@@ -141,6 +153,13 @@ Path("/usr/local/sbin/systemctl").chmod(0o755)
 site = Site(per_nat=1)
 site.capture()
 follow()
+open_secrets = [str(path) for path in (
+    *Path("/etc/swanctl/private").iterdir(), Path("/etc/swanctl/conf.d/l2tp.conf"),
+    Path("/etc/ppp/chap-secrets")) if path.stat().st_mode & 0o077]
+equal("nobody else can read a secret", open_secrets, [])
+check("the shield is up", "shield: on" in n("gw", "espudp", "shield", "show"))
+check("IKEv2 clients are unreachable without the device", "unreachable 10.9.0.0/24" in n(
+    "gw", "ip", "route", "show"))
 c11, c21 = site.clients
 charons = [l2tp_client(site, c11), ikev2_client(c21)]
 ike.start_all(charons)

@@ -365,6 +365,10 @@ def unusable():
         diag(*lines)
         check(f"{what}: charon runs, on kernel-netlink", one.alive() and
               "kernel-netlink" in one.swanctl("--stats"), one.log())
+        if "strongSwan" not in what:
+            check(f"{what}: and it is said that it does", one.logged(
+                "espudp: NOT IN USE, .* charon goes on with its next backend", seconds=5),
+                  one.log())
 
     ike.install_plugin()
     others = [(start("x", device="other0", create=False), "no device, and none to be made",

@@ -48,6 +48,7 @@ need unshare mmdebstrap qemu-system-x86_64
 
 root=$T/root
 version=$(cat "$SELFTESTS/../VERSION")
+make_log=/var/lib/dkms/espudp/$version/build/make.log
 declare -A release
 
 # in_root COMMAND...: in the chroot, where "uname -r" names the kernel that is
@@ -180,9 +181,20 @@ check "the tool runs" in_root /tmp/stage/usr/bin/espudp help
 check "the unit knows where it will be" \
 	grep -q '^ExecStart=/usr/bin/espudp ' "$root/tmp/stage/usr/lib/systemd/system/espudp@.service"
 touch "$root/tmp/stage/usr/bin/other"
-check "make uninstall DESTDIR= PREFIX=" mk uninstall DESTDIR=/tmp/stage PREFIX=/usr
+check "make uninstall DESTDIR= PREFIX=, without headers" \
+	mk uninstall DESTDIR=/tmp/stage PREFIX=/usr KDIR=/none
 check "it removes exactly that" is "$(files tmp/stage)" ./usr/bin/other
 
+# no kernel of the cache is taken where there are others
+mkdir -p "$root/root/.cache/espudp/kernels/6.99/build"
+run_kernel 6.12
+listing >"$T/with_cache"
+check "make install, of a kernel that does not run, is refused" not mk install
+cp "$T/check" "$T/refused"
+check "and both are named" grep "kernel is ${release[6.12]}.*KVER=${release[6.1]}" "$T/refused"
+check "nothing is installed" unchanged "$T/with_cache"
+rm -r "$root/root/.cache"
+run_kernel 6.1
 check "make install" mk install
 check "modinfo finds the module" is "$(in_root modinfo -k "${release[6.1]}" -n espudp)" \
 	"/lib/modules/${release[6.1]}/updates/espudp.ko"
@@ -221,7 +233,9 @@ sed -i '1i #error broken' "$root/usr/src/espudp-$version/kmod/main.c"
 check "dpkg installs Linux 6.12, for which the module does not build" add_kernel 6.12
 cp "$T/check" "$T/dpkg"
 check "a line says so" grep -xF \
-	"espudp: not built for ${release[6.12]}, there is no espudp with this kernel" "$T/dpkg"
+	"espudp: not built for ${release[6.12]}, there is no espudp with this kernel; see $make_log" \
+	"$T/dpkg"
+check "where it names the compiler's" grep -q 'error.*broken' "$root$make_log"
 check "dpkg --audit finds nothing" clean_audit
 # shellcheck disable=SC2016
 check "each package is installed" not grep -v '^ii' <(in_root dpkg-query -W \
@@ -235,8 +249,13 @@ sed -i 1d "$root/usr/src/espudp-$version/kmod/main.c"
 check "dpkg installs an image for which there are headers" add_kernel 6.12 linux-image
 check "DKMS has built the mended module" built 6.12
 
-# removal
+# removal, also of what an older version has left
+in_root sh -c "cd /usr/src && cp -r espudp-$version espudp-0.0 &&
+	sed -i 's/^PACKAGE_VERSION=.*/PACKAGE_VERSION=0.0/' espudp-0.0/dkms.conf &&
+	dkms add -m espudp -v 0.0" >"$T/older" 2>&1
+check "an older version is registered" grep -q '^espudp/0.0' <(in_root dkms status -m espudp)
 check "make dkms-uninstall" mk dkms-uninstall
+check "DKMS has none left" is "$(in_root dkms status -m espudp)" ""
 check "no kernel has the module" absent 6.12
 check "modinfo finds none" not in_root modinfo -k "${release[6.12]}" espudp
 check "dpkg removes Linux 6.12" remove_kernel 6.12

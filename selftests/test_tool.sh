@@ -87,6 +87,17 @@ bad_words()
 	2|device|peer add
 	2|colour|set espudp0 colour red
 	2|port|set espudp0 port
+	2|name of a configuration file is expected|setconf espudp0
+	2|name of a configuration file is expected|syncconf espudp0
+	2|name of a configuration file is expected|route guard
+	2|name of a device is expected|showconf
+	2|.sas. or .peers. is expected|flush espudp0
+	2|a peer .id, name or address. is expected|peer set espudp0
+	2|a peer .id, name or address. is expected|peer del espudp0
+	2|a peer .id, name or address. is expected|sa add espudp0
+	2|a peer .id, name or address. is expected|sa del espudp0 out
+	1|1 to 65535|set espudp0 port 0
+	1|1 to 65535|socket open espudp0 port 0
 	1|70000.*65535|set espudp0 port 70000
 	1|maybe.*copy, set or clear|set espudp0 df maybe
 	1|9000.*8192|set espudp0 replay-window 9000
@@ -528,6 +539,7 @@ bad_files()
 		unchanged refused 1 "bad:$pattern" espudp setconf espudp0 "$T/bad" || return
 	done <<-EOT
 	2: .*Prt|s/^Port/Prt/
+	2: .*1 to 65535|s/4600/0/
 	10: .*Side|s/^Direction/Side/;
 	7: .*300|s/192.0.2.1/300.0.2.1/
 	14: .*|s/5000/-1/

@@ -18,8 +18,8 @@ static const char *hint_errno(const char *ifname, const struct nl_error *e)
 	switch (e->err) {
 	case EPERM:
 		return "CAP_NET_ADMIN is needed in the network namespace of "
-		       "the device and, for port, sockets, fwmark and bound "
-		       "device, in the one it was created in";
+		       "the device and, for port, sockets, fwmark, bound device "
+		       "and pools, in the one it was created in";
 	case ENODEV:
 		if (ifname && !if_nametoindex(ifname))
 			return format("try `ip link add %s type espudp'",

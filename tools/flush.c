@@ -16,7 +16,7 @@ int cmd_flush(struct words *w)
 
 	ret = take_dev(w, &ifname);
 	if (!ret)
-		ret = words_value(w, ifname, &word);
+		ret = words_need(w, "`sas' or `peers'", &word);
 	if (!ret)
 		ret = parse_enum("flush", word, &names_flush_what, &what);
 	if (!ret && what == ESPUDP_FLUSH_WHAT_SAS)

@@ -45,7 +45,7 @@ SET_DEFINE(stats, stats);
 #define S sock
 static const struct field socket_fields[] = {
 	F(SOCKET_FD, U32, fd, F_RW, .word = "fd", .max = INT32_MAX),
-	F(SOCKET_PORT, U16, port, F_RW),
+	F(SOCKET_PORT, U16, port, F_RW, .min = 1),
 	F(SOCKET_MARKER, ENUM, marker, F_RW, .names = &names_marker),
 	F(SOCKET_KIND, ENUM, kind, 0, .names = &names_socket_kind),
 	F(SOCKET_IPV4, FLAG, ipv4, F_RW),
@@ -76,7 +76,7 @@ SET_DEFINE(pool, pool);
 
 #define S dev
 static const struct field dev_fields[] = {
-	F(DEV_PORT, U16, port, F_RW, .conf = "Port"),
+	F(DEV_PORT, U16, port, F_RW, .conf = "Port", .min = 1),
 	F(DEV_FWMARK, U32, fwmark, F_RW | F_HEX | F_OFF | F_ZERO,
 	  .conf = "FwMark"),
 	F(DEV_BOUND_IFINDEX, U32, bound_ifindex, F_RW | F_LINK | F_OFF | F_ZERO,

@@ -196,7 +196,7 @@ struct field {
 	const struct set *set; /* of F_NEST and F_LIST */
 	const char *word; /* on the command line; NULL: as attribute */
 	const char *conf; /* in configuration files */
-	uint64_t max; /* 0: what the type holds */
+	uint64_t min, max; /* of numbers; max 0: what the type holds */
 };
 
 /* An attribute set of the UAPI and the structure that holds its values. */

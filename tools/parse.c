@@ -34,6 +34,12 @@ int words_value(struct words *w, const char *what, const char **value)
 	return *value ? OK : usage("value missing after `%s'", what);
 }
 
+int words_need(struct words *w, const char *what, const char **value)
+{
+	*value = words_next(w);
+	return *value ? OK : usage("%s is expected", what);
+}
+
 int words_end(const struct words *w)
 {
 	return w->n ? usage("unexpected word `%s'", w->v[0]) : OK;
@@ -432,11 +438,12 @@ static int parse_text(const char *what, const char *s, char *text, size_t size)
 
 int take_dev(struct words *w, const char **ifname)
 {
-	const char *s = words_next(w);
+	const char *s;
+	int ret = words_need(w, "the name of a device", ifname);
 
-	*ifname = s;
-	if (!s)
-		return usage("the name of a device is expected");
+	if (ret)
+		return ret;
+	s = *ifname;
 	if (*s && strlen(s) < IFNAME_LEN && !strpbrk(s, "/: \t\n"))
 		return OK;
 	return error("bad device `%s': a name of 1 to %d characters is "
@@ -538,7 +545,7 @@ int parse_field(const struct field *f, void *obj, const char *what,
 		else if (f->flags & F_LINK)
 			ret = parse_link(what, s, obj, &n);
 		else
-			ret = parse_number(what, s, 0, field_max(f), &n);
+			ret = parse_number(what, s, f->min, field_max(f), &n);
 		field_set_number(obj, f, n);
 	}
 	o->has |= 1ULL << f->attr;

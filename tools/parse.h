@@ -18,6 +18,8 @@ const char *words_peek(const struct words *w);
 bool words_take(struct words *w, const char *word);
 /* The next word as the value of @what; USAGE when there is none. */
 int words_value(struct words *w, const char *what, const char **value);
+/* The next word, or USAGE, which says that @what is expected. */
+int words_need(struct words *w, const char *what, const char **value);
 /* USAGE when words are left over. */
 int words_end(const struct words *w);
 
@@ -50,6 +52,8 @@ int parse_selector(struct words *w, struct selector *s);
 int parse_name(const char *what, const char *s, char *name);
 /* The next word as the name of a device, which need not exist. */
 int take_dev(struct words *w, const char **ifname);
+
+#define A_PEER "a peer (id, name or address)"
 
 /* The value of a setting, put into its object. */
 int parse_field(const struct field *f, void *obj, const char *what,

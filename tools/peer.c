@@ -302,7 +302,7 @@ static int cmd_change(struct words *w, struct nl *nl, bool delete)
 
 	ret = take_dev(w, &ifname);
 	if (!ret)
-		ret = words_value(w, ifname, &token);
+		ret = words_need(w, A_PEER, &token);
 	if (!ret && delete) {
 		unprotect = words_take(w, "unprotect");
 		ret = words_end(w);

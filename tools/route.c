@@ -232,7 +232,7 @@ int cmd_route(struct words *w)
 	int ret;
 
 	if (word && !strcmp(word, "guard")) {
-		ret = words_value(w, word, &range);
+		ret = words_need(w, "the name of a configuration file", &range);
 		ret = ret ? ret : words_end(w);
 		return ret ? ret : guard(range);
 	}

@@ -221,7 +221,7 @@ static int cmd_add(struct words *w, struct nl *nl)
 
 	ret = take_dev(w, &ifname);
 	if (!ret)
-		ret = words_value(w, ifname, &token);
+		ret = words_need(w, A_PEER, &token);
 	if (!ret)
 		ret = parse_dir(w, &args.sa);
 	if (!ret)
@@ -256,7 +256,7 @@ static int cmd_change(struct words *w, struct nl *nl, bool delete)
 	if (!ret)
 		ret = parse_dir(w, &args.sa);
 	if (!ret && args.sa.dir == ESPUDP_DIR_OUT)
-		ret = words_value(w, "out", &token);
+		ret = words_need(w, A_PEER, &token);
 	if (!ret)
 		ret = parse_spi(w, &args.sa);
 	if (!ret)

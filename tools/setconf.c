@@ -80,7 +80,7 @@ static int run(struct words *w, bool sync)
 
 	ret = take_dev(w, &a.ifname);
 	if (!ret)
-		ret = words_value(w, a.ifname, &file);
+		ret = words_need(w, "the name of a configuration file", &file);
 	if (!ret)
 		ret = words_end(w);
 	if (ret)

@@ -257,5 +257,8 @@ kernel_ipsec_t *kernel_espudp_ipsec_create(void)
 	if (start(this))
 		return &this->public;
 	destroy(this);
+	DBG1(DBG_KNL,
+	     "espudp: NOT IN USE, see the lines above; charon goes on with its "
+	     "next backend, usually the kernel's xfrm");
 	return NULL;
 }

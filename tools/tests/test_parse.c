@@ -37,6 +37,19 @@ static void test_numbers(void)
 		check(parse_number("n", format("0x1%c", c), 0, 1000, &n));
 }
 
+static void test_words(void)
+{
+	char *v[] = { "a", "b" };
+	struct words w = { v, 1 };
+	const char *value;
+
+	check(!words_need(&w, "a file", &value) && !strcmp(value, "a"));
+	check(words_need(&w, "a file", &value) == USAGE && !value);
+	w = (struct words){ v + 1, 1 };
+	check(!words_value(&w, "a", &value) && !strcmp(value, "b"));
+	check(words_value(&w, "a", &value) == USAGE);
+}
+
 static void test_addresses(void)
 {
 	struct addr a;
@@ -266,6 +279,7 @@ static void test_transport(void)
 
 void test_parse(void)
 {
+	test_words();
 	test_numbers();
 	test_addresses();
 	test_ranges();
