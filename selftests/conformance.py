@@ -23,7 +23,7 @@ import forge
 from forge import Esp, check, diag, moved, n, netns, run
 
 ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 = 3, 0x0800, 0x86dd
-PACKET_OUTGOING, PACKET_IGNORE_OUTGOING = 4, 23
+PACKET_OUTGOING, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 4, 15, 23
 SOL_PACKET, SOL_UDP = 263, 17
 SLOW = 10 if forge.DEBUG_KERNEL else 1
 
@@ -287,6 +287,55 @@ def sa(*words, spi=None, **kwargs):
     if error:
         raise forge.Failed(f"sa-new: {error} {message}")
     return esp
+
+
+# --------------------------------------------- super-packets, and what they are cut into
+
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
+STAMPS = bytes.fromhex("0101080a0001000200030004")
+DF = 0x4000
+
+
+def tcp_segment(src, dst, data, seq, flags, ident=0, partial=False):
+    """partial: its checksum is the device's to do."""
+    body = struct.pack("!HHIIBBHHH", 5001, 80, seq & 0xffffffff, 77, (20 + len(STAMPS)) // 4 << 4,
+                       flags, 500, 0, 0) + STAMPS + data
+    base = forge.pseudo(src, dst, 6, len(body))
+    value = forge.csum(base) ^ 0xffff if partial else forge.csum(base + body)
+    body = body[:16] + struct.pack("!H", value) + body[18:]
+    if ":" in src:
+        return forge.ip6(src, dst, 6, body)
+    return forge.ip4(src, dst, 6, body, ident & 0xffff, DF)
+
+
+def tcp_cut(src, dst, data, size, seq, flags, ident=0):
+    """The segments that it is on the wire, whoever cuts it."""
+    found = []
+    for at in range(0, len(data), size):
+        now = flags & ~(CWR if at else 0) & ~(FIN | PSH if at + size < len(data) else 0)
+        found.append(tcp_segment(src, dst, data[at:at + size], seq + at, now, ident + len(found)))
+    return found
+
+
+def udp_cut(src, dst, sport, dport, data, size, ident=0):
+    found = []
+    for at in range(0, len(data), size):
+        packet = forge.udp(src, dst, sport, dport, data[at:at + size])
+        if ":" not in src:
+            packet = forge.ip4(src, dst, 17, packet[20:], (ident + len(found)) & 0xffff, DF)
+        found.append(packet)
+    return found
+
+
+def inject_tcp(ns, dev, packet, size, ecn=False):
+    """Gives a device a packet of tcp_segment(partial=True) that it shall cut (virtio_net_hdr)."""
+    v6 = version(packet) == 6
+    at = 40 if v6 else 20
+    header = struct.pack("=BBHHHH", 1, (4 if v6 else 1) | (0x80 if ecn else 0),
+                         at + 20 + len(STAMPS), size, at, 16)
+    with netns(ns), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
+        sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        sock.sendto(header + packet, (dev, ETH_P_IPV6 if v6 else ETH_P_IP))
 
 
 def deliveries(family=4):

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """ESP that comes one packet at a time, put together by the device's GRO.
 
-  a  a0  ---  b0  b (espudp0)  b1 ---  c0  c
+  a  a0  ---  b0  b (espudp0)  b1 ---  c0  c  c1 ---  d0  d
 
 b0 has GRO, and a NAPI thread, which does not run while the sender does: all that is
 sent at once is received at once.
@@ -10,10 +10,11 @@ sent at once is received at once.
 #
 # KERNELS: 6.1 6.12 debug
 # SAMPLE: 6.12 debug
-# TIMEOUT: 150
+# TIMEOUT: 180
 
 import os
 import random
+import re
 import socket
 import struct
 import sys
@@ -23,15 +24,15 @@ from pathlib import Path
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 import forge
-from conformance import (A, B, IN_A, IN_B, SLOW, Site, Tap, both, deliveries, ports, raw_sender, sa,
-                         version)
+from conformance import (A, B, DF, IN_A, IN_B, SLOW, Outer, Site, Tap, both, deliveries, ports,
+                         raw_sender, sa, udp_cut, version)
 from forge import UDP_GRO, UDP_SEGMENT, Esp, check, diag, equal, n, netns, read_all, run
 
 seed = int(os.environ.get("SEED", 0)) or random.SystemRandom().getrandbits(32)
 rng = random.Random(seed)
 C = {4: "203.0.113.9", 6: "2001:db8:9::9"}
+D = {4: "203.0.114.9", 6: "2001:db8:a::9"}
 MARKER = bytes(4)
-DF = 0x4000
 
 site = Site()
 site.peer_add(1, *both(4), "selector", *both(6), keepalive="off")
@@ -310,9 +311,115 @@ def forwarded():
         check(f"forwarded, {what}: what leaves is what came, octet for octet",
               got == want and len(got) == len(packets), len(got), len(want),
               *[one[:48].hex() for one in (got + [b""])[0:1] + (want + [b""])[0:1]])
+    sent_.sock.close()      # without clones
+    forwarded_super(seen, data)
     for owner in owners:
         owner.close()
     equal("nothing of that was for us", site.counted(), {})
+
+
+def forwards(family):
+    """What b has forwarded, a super-packet being one."""
+    if family == 6:
+        return int(re.search(r"Ip6OutForwDatagrams\s+(\d+)", n("b", "cat", "/proc/net/snmp6"))[1])
+    return int(re.search(r"^Ip:((?: \d+)+)", n("b", "cat", "/proc/net/snmp"), re.M)[1].split()[5])
+
+
+def forwarded_super(seen, data):
+    """The same as one: a sender's with UDP_SEGMENT."""
+    n("a", "ethtool", "-K", "a0", "tx", "on", "tx-udp-segmentation", "on")
+    for family in 4, 6:
+        sock = forge.sender("a", C[family], src=A[family], sport=4500)
+        if family == 4:
+            sock.setsockopt(socket.IPPROTO_IP, 10, 2)       # IP_MTU_DISCOVER: DF
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, len(data[0]))
+        seen.packets()
+        before = forwards(family)
+        throw([b"".join(data)], sock)
+        got = [one for one in seen.packets(3, lambda now: sum(map(is_udp, now)) >= len(data))
+               if is_udp(one)]
+        whole = forwards(family) - before
+        head = got[0] if got else bytes(40)
+        want = udp_cut(A[family], C[family], 4500, 4500, b"".join(data), len(data[0]),
+                       struct.unpack("!H", head[4:6])[0])
+        if family == 6:
+            want = [head[:4] + one[4:] for one in want]     # the flow label
+        check(f"forwarded, IPv{family}, 30 as one with UDP_SEGMENT: what leaves is those 30",
+              got == [routed(one) for one in want] and whole == 1, len(got), whole,
+              *[one[:48].hex() for one in (got + [b""])[0:1] + want[0:1]])
+        sock.close()
+    n("a", "ethtool", "-K", "a0", "tx", "off")
+
+
+def diverted():
+    """For our address, put together as ours; then a NAT says that it is another's, who is
+    behind c: what b1 leaves to do is done at c1 at last.
+    """
+    esp = known(sa("aes-gcm"))
+    forge.ns_add("d")
+    run("ip", "-n", "c", "link", "add", "c1", "type", "veth", "peer", "name", "d0", "netns", "d")
+    n("c", "ethtool", "-K", "c1", "tso", "off", "gso", "off", "tx", "off")
+    n("c", "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+    run("ip", "-n", "d", "link", "set", "d0", "up")
+    run("ip", "-n", "c", "link", "set", "c1", "up")
+    for family, width in (4, 32), (6, 128):
+        run("ip", "-n", "b", "route", "add", f"{D[family]}/{width}", "via", C[family])
+        run("ip", "-n", "c", "route", "add", f"{D[family]}/{width}", "dev", "c1")
+        run("ip", "-n", "c", "neigh", "add", D[family], "lladdr", "02:00:00:00:00:09", "dev", "c1")
+    seen = Tap("d", "d0")
+    n("b", "nft", "-f", "-", stdin="""table inet t {
+        chain pre { type nat hook prerouting priority -100; }
+        chain through { type filter hook forward priority 0; udp dport 4500 counter; }
+        }""")
+
+    def divert(family):
+        n("b", "nft", "add", "rule", "inet", "t", "pre", "iifname", "b0", "udp", "sport", "4500",
+          "udp", "dport", "4500", "dnat", "ip6" if family == 6 else "ip", "to", D[family])
+        n("b", "conntrack", "-F")
+
+    def went():
+        return int(re.search(r"counter packets (\d+)",
+                             n("b", "nft", "list", "table", "inet", "t"))[1])
+
+    def arrive(what, packets, payloads, family=4, zero=False):
+        seen.packets()
+        before = went()
+        throw(packets, raw if family == 4 else burst6)
+        got = [Outer(one) for one in seen.packets(
+            3, lambda now: sum(map(is_udp, now)) >= len(packets)) if is_udp(one)]
+        whole = went() - before
+        check(f"diverted by a NAT, {what}: {len(packets)} that were put together arrive there",
+              [one.payload for one in got] == payloads and 1 <= whole <= 3 and
+              all(one.dst == D[family] and (one.csum_right() or zero and not one.csum)
+                  for one in got) and
+              (family == 6 or [one.id for one in got] == [*range(0x700, 0x700 + len(packets))]),
+              f"{len(got)} of {len(packets)}, as {whole}",
+              *[one.packet[:48].hex() for one in got[:3]])
+
+    def devices(what, packets, payloads, **words):
+        for device, features in (
+                ("without checksums", ("tx", "off", "gso", "off", "tx-udp-segmentation", "off")),
+                ("with checksums", ("tx", "on", "gso", "off", "tx-udp-segmentation", "off")),
+                ("with USO", ("tx", "on", "gso", "on", "tx-udp-segmentation", "on"))):
+            n("b", "ethtool", "-K", "b1", *features)
+            arrive(f"{what}, a device {device}", packets, payloads, **words)
+
+    divert(4)
+    for what, last, words in (("full checksums", 700, {}),
+                              ("zero checksums", 700, {"checksum": False}),
+                              ("full checksums, no DF", 700, {"frag": 0}),
+                              ("zero checksums, no DF", 700, {"frag": 0, "checksum": False}),
+                              ("the last shorter", 300, {})):
+        sealed = [esp.seal(data) for data in some(29) + some(1, last)]
+        devices(what, [outer(data, ident=0x700 + i, **words) for i, data in enumerate(sealed)],
+                sealed, zero="checksum" in words)
+    known(esp, family=6)
+    divert(6)
+    sealed = [esp.seal(data) for data in some()]
+    devices("over IPv6", sealed, sealed, family=6)
+    n("b", "nft", "delete", "table", "inet", "t")
+    n("b", "conntrack", "-F")
+    equal("diverted: nothing of that was for us", site.counted(), {})
 
 
 def is_udp(packet):
@@ -386,6 +493,7 @@ supers()
 ce()
 ike()
 forwarded()
+diverted()
 switched()
 given_back()
 forge.end()

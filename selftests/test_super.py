@@ -22,8 +22,8 @@ from pathlib import Path
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 import forge
-from conformance import (A, B, ETH_P_ALL, IN_A, IN_B, NEXT_HEADER, SLOW, Site, Tap, both, deliveries,
-                         ports, sa, version)
+from conformance import (A, ACK, B, CWR, ECE, ETH_P_ALL, FIN, IN_A, IN_B, NEXT_HEADER, PSH, RST,
+                         SLOW, STAMPS, SYN, URG, Site, Tap, both, deliveries, ports, sa, version)
 from forge import UDP_GRO, UDP_SEGMENT, Esp, check, diag, equal, n, read_all, run
 
 seed = int(os.environ.get("SEED", 0)) or random.SystemRandom().getrandbits(32)
@@ -32,7 +32,6 @@ rng = random.Random(seed)
 WHOLE = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) >= (6, 7)
 SEGMENTS = 60           # the least of what kernels allow is 64
 MARKER = bytes(4)
-FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
 
 site = Site()
 site.wire.sock.close()      # what a packet socket has a clone of is cut up first
@@ -193,7 +192,6 @@ def captured():
 
 # -------------------------------------------------------------- TCP put together
 
-STAMPS = bytes.fromhex("0101080a0001000200030004")
 OTHERS = bytes.fromhex("0101080a0001000300030004")
 
 

@@ -11,12 +11,13 @@ computes its checksums so.
 """
 #
 # KERNELS: 6.1 6.12 debug
-# TIMEOUT: 240
+# TIMEOUT: 270
 
 import contextlib
 import errno
 import ipaddress
 import os
+import re
 import socket
 import struct
 import sys
@@ -34,6 +35,8 @@ ELSEWHERE = {4: "198.51.100.9", 6: "2001:db8:2::9"}
 SERVER = {4: "10.9.0.2", 6: "fd09::2"}
 POOL = {4: "100.100.0.0/16", 6: "fd64::/64"}
 UDP, TCP, UDPLITE, ICMP, ICMPV6, DCCP = 17, 6, 136, 1, 58, 33
+# older kernels never give a socket with encap_rcv one whole
+WHOLE = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) >= (6, 7)
 SILENT = 120     # seconds, ESPUDP_SILENT
 AT = {UDP: 6, UDPLITE: 6, TCP: 16, ICMPV6: 2, ICMP: 2, DCCP: 6}
 
@@ -442,6 +445,181 @@ def fragments(family, client):
     n("b", "nft", "delete", "table", table, "t")
 
 
+def opened(client, number):
+    """The next so many ESP packets: numbers, next headers, payloads; fewer if they do not come."""
+    got = []
+    client.sock.settimeout(5 * conformance.SLOW)
+    with contextlib.suppress(TimeoutError):
+        while len(got) < number:
+            one = conformance.Opened(client.back, client.sock.recv(65536))
+            got.append((one.seq, one.next_header if one.authentic else "forged", one.payload))
+    return got
+
+
+def wholes(tap, size):
+    """Packets of so many octets that the device was given."""
+    return sum(len(packet) == size for packet in tap.packets(outgoing=True))
+
+
+def super_out(family, client, told, what):
+    """Super-packets of this host's; the peer was told these addresses."""
+    tap = conformance.Tap("b", "espudp0")
+    own, hlen = (GATEWAY[family], client.virtual), 20 if family == 4 else 40
+    number = 21
+    data = os.urandom((number - 1) * 1000 + 300)
+    while client.receive(0.1):      # of before
+        pass
+
+    def point(name, proto, want, whole):
+        got = opened(client, number)
+        first = got[0][0] if got else 0
+        check(f"IPv{family}, {what}: a super-packet of {name} goes as its parts would have, "
+              "checksums over what the peer was told",
+              got == [(first + i, proto, part[hlen:]) for i, part in enumerate(want)] and
+              wholes(tap, whole) == 1, f"{len(got)} of {number}",
+              *[f"{i}: came {one[0]} {one[1]} {one[2][:40].hex()}, to come {part[hlen:][:40].hex()}"
+                for i, (one, part) in enumerate(zip(got, want)) if one[2] != part[hlen:]][:3])
+    with netns("b"):
+        sock = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET,
+                             socket.SOCK_DGRAM)
+    with sock:
+        sock.setsockopt(socket.IPPROTO_UDP, forge.UDP_SEGMENT, 1000)
+        sock.bind((GATEWAY[family], 1701))
+        sock.connect((client.virtual, 1701))
+        sock.send(data)
+    point("UDP", UDP, conformance.udp_cut(*told, 1701, 1701, data, 1000), hlen + 8 + len(data))
+    flags = conformance.ACK | conformance.CWR | conformance.PSH | conformance.FIN
+    words = {"data": data, "seq": (1 << 32) - 5000, "flags": flags}
+    whole = conformance.tcp_segment(*own, **words, partial=True)
+    conformance.inject_tcp("b", "espudp0", whole, 1000, ecn=True)
+    point("TCP", TCP, conformance.tcp_cut(*told, size=1000, **words), len(whole))
+    tap.sock.close()
+
+
+def super_in(family, client, known, what):
+    """20 of the peer's as one datagram with UDP_SEGMENT; are original addresses known?"""
+    # nobody looks outside: what a packet socket has a clone of is cut up first
+    tap = conformance.Tap("b", "espudp0")
+    server = forge.receiver("b", GATEWAY[family], 1701)
+    data = [os.urandom(700) for _ in range(21)]
+    sealed = [client.to.seal(client.datagram(UDP, 1701, 1701, one), UDP) for one in data]
+    if family == 4:
+        client.sock.setsockopt(socket.IPPROTO_IP, 10, 2)    # IP_MTU_DISCOVER: DF
+    # one in front: its identification comes before theirs
+    forge.send(client.sock, sealed[0])
+    got = tap.packets(5, len)
+    before = conformance.deliveries(family)
+    client.sock.setsockopt(socket.IPPROTO_UDP, forge.UDP_SEGMENT, len(sealed[1]))
+    forge.send(client.sock, b"".join(sealed[1:]))
+    client.sock.setsockopt(socket.IPPROTO_UDP, forge.UDP_SEGMENT, 0)
+    got += tap.packets(5, lambda packets: len(packets) >= 20)
+    whole = conformance.deliveries(family) - before
+    if WHOLE:
+        equal(f"IPv{family}, {what}: 20 as one came whole", whole, 1)
+    equal(f"IPv{family}, {what}: they arrive", forge.read_all(server, 1, len(data)), data)
+    # of the header that they came with all but the source stays
+    want = conformance.udp_cut(client.virtual, GATEWAY[family], 1701, 1701, b"".join(data), 700,
+                               struct.unpack("!H", got[0][4:6])[0] if got else 0)
+    if family == 6:     # and the flow label
+        got, want = [[one[:1] + bytes(3) + one[4:] for one in some] for some in (got, want)]
+    if not known:       # the checksum is left to whoever needs it
+        at = 26 if family == 4 else 46
+        got, want = [[one[:at] + one[at + 2:] for one in some] for some in (got, want)]
+    check(f"IPv{family}, {what}: they come out as each alone had", got == want, len(got),
+          *[f"came {a[:32].hex()}, to come {b[:32].hex()}"
+            for a, b in zip(got, want) if a != b][:3])
+    tap.sock.close()
+    server.close()
+
+
+def supers(family, client):
+    super_out(family, client, (GATEWAY[family], NAT[family]), "no original addresses")
+    super_in(family, client, False, "no original addresses")
+    told = GATEWAY[family], PRIVATE[family]
+    other = Client(family, oa=told)
+    super_out(family, other, told, "original addresses")
+    super_in(family, other, True, "original addresses")
+    other.delete()
+
+
+def udplite_of(coverage, octets=18):
+    return struct.pack("!HHHH", 9, 9, coverage, 1) + bytes(octets - 8)
+
+
+def dccp_of(coverage, data=b"seven..", doff=3):
+    return struct.pack("!HHBBHI", 9, 9, doff, 0x50 | coverage, 1, 0) + data
+
+
+def lying(family):
+    """Lengths that are not so: dropped by name, nothing comes out."""
+    client, known, narrow = Client(family), Client(family, oa=(GATEWAY[family], PRIVATE[family])), \
+        Client(family, proto=UDP)
+    tap = conformance.Tap("b", "espudp0")
+    tcp, dccp = client.datagram(TCP, 9, 9, b""), dccp_of(0, b"")
+    udp = client.datagram(UDP, 9, 9, bytes(10))
+
+    def point(what, who, proto, body, why=None, out=None, then=None):
+        before = forge.settle("b")
+        tap.packets()
+        who.send(proto, body)
+        counts = {}
+        # what is not dropped is seen instead
+        wait_for(5 * conformance.SLOW, lambda: counts.update(forge.moved(
+            before, forge.stats("b"))) or counts.keys() & {"rx-packets", why})
+        got = [packet[20 if family == 4 else 40:] for packet in tap.packets(0.05)]
+        counts = counted(before)
+        check(f"IPv{family}: {what}: {then or f'dropped, {why}'}",
+              counts == ({why: 1} if why else {}) and got == ([] if out is None else [out]),
+              counts, *[one.hex() for one in got])
+
+    for size in 19, 4, 3, 0:
+        point(f"TCP of {size} octets", client, TCP, tcp[:size], "rx-inner")
+    point("TCP of 19 octets, original addresses", known, TCP, tcp[:19], "rx-inner")
+    for size in 7, 4, 3:
+        point(f"UDP of {size} octets", client, UDP, udp[:size], "rx-inner")
+    point("UDP of 7 octets, original addresses", known, UDP, udp[:7], "rx-inner")
+    for length in 0, 7, len(udp) + 1, 0xffff:
+        point(f"UDP that says {length} of {len(udp)} octets", client, UDP,
+              udp[:4] + struct.pack("!H", length) + udp[6:], "rx-inner")
+    point("UDP-Lite of 7 octets", client, UDPLITE, udplite_of(0)[:7], "rx-inner")
+    for coverage in *range(1, 8), 19, 0xffff:
+        point(f"UDP-Lite that covers {coverage} of 18 octets", client, UDPLITE,
+              udplite_of(coverage), "rx-inner")
+    point("DCCP of 11 octets", client, DCCP, dccp[:11], "rx-inner")
+    point("DCCP of 11 octets, original addresses", known, DCCP, dccp[:11], "rx-inner")
+    for doff, coverage in (2, 1), (5, 1), (3, 3), (3, 15):
+        point(f"DCCP of 19 octets, header of {4 * doff}, coverage {coverage}", client, DCCP,
+              dccp_of(coverage, doff=doff), "rx-inner")
+    if family == 6:
+        point("ICMPv6 of 7 octets", client, ICMPV6, client.datagram(ICMPV6, 9, 9, b"")[:7],
+              "rx-inner")
+        for name, offset in ("a first", 1), ("a later", 9), ("the last", 8):
+            fragment = struct.pack("!BBHI", TCP, 0, offset, 77) + tcp
+            point(f"{name} fragment", client, 44, fragment, "rx-inner")
+            point(f"{name} fragment, original addresses", known, 44, fragment, "rx-inner")
+    else:
+        # ICMP has no pseudo header: what cannot be translated stays
+        quoted = bytes((0x4f,)) + forge.ip4(GATEWAY[4], PRIVATE[4], UDP, bytes(39))[1:]
+        error = struct.pack("!BBHI", 3, 3, 0, 0) + quoted
+        error = error[:2] + struct.pack("!H", csum(error)) + error[4:]
+        point("an ICMP error that quotes 59 octets of a header of 60", client, ICMP, error,
+              out=error, then="goes on as it is")
+    point("next header 44 where UDP is selected", narrow, 44, struct.pack("!BBHI", TCP, 0, 0, 77) +
+          tcp, "rx-selector")
+
+    for coverage in 0, 1, 2:
+        body = dccp_of(coverage)
+        covered = len(body) if not coverage else 12 + 4 * (coverage - 1)
+        base = pseudo(client.virtual, GATEWAY[family], DCCP, len(body))
+        value = csum(base + body[:6] + bytes(2) + body[8:covered])
+        point(f"DCCP, coverage {coverage}", client, DCCP, body,
+              out=body[:6] + struct.pack("!H", value) + body[8:],
+              then="comes out with a right checksum")
+    tap.sock.close()
+    for one in client, known, narrow:
+        one.delete()
+
+
 def too_big(family, client):
     """A router on the outer path has a link of 1300 octets."""
     icmp = ICMP if family == 4 else ICMPV6
@@ -725,6 +903,8 @@ for f in 4, 6:
     roamed(f)
     udplite(f, this)
     fragments(f, this)
+    supers(f, this)
+    lying(f)
     too_big(f, this)
     this.delete()
     that.delete()
