@@ -4,9 +4,12 @@
 
 Datagrams: valid ESP, IKE and keepalives with octets changed, cut, joined,
 repeated; ESP whose payload was changed before it was sealed, so that it passes
-authentication; all of it also in small IP fragments. Requests: each operation
-with attributes that are missing, surplus, nested wrongly, of random length and
-value. Nothing may be worse for it but counters: afterwards the tunnel works.
+authentication; all of it also in small IP fragments, and several as a
+super-packet; tunnel and transport mode, all kinds of ciphers. Inner packets given
+to the device, with checksums to be made and segments to be cut that lie. Requests:
+each operation with attributes that are missing, surplus, nested wrongly, of random
+length and value. Nothing may be worse for it but counters: meanwhile and
+afterwards the tunnel works, and the socket's owner reads its letters.
 
 SEED=N repeats a run. FUZZ=N makes N datagrams and half as many requests.
 
@@ -19,6 +22,7 @@ SEED=N repeats a run. FUZZ=N makes N datagrams and half as many requests.
 
 import contextlib
 import errno
+import functools
 import os
 import random
 import socket
@@ -29,7 +33,7 @@ import time
 sys.path.insert(0, __file__.rpartition("/")[0])
 import forge
 import genl
-from forge import IPIP, IPV6, Esp, check, inner, ip4, netns, read_all, run, send, sender
+from forge import IPIP, IPV6, Esp, check, inner, ip4, ip6, n, netns, read_all, run, send, sender
 
 seed = int(os.environ.get("SEED", 0)) or random.SystemRandom().getrandbits(32)
 rng = random.Random(seed)
@@ -69,9 +73,31 @@ def mutate(data):
 
 # ----------------------------------------------------------------- datagrams
 
+GATEWAY, CLIENT = "198.51.100.2", "198.51.100.1"
+PORTS_A, PORTS6_A = "10.1.3.1", "fd00:3::1"     # of the peer whose selectors have ports
+
+
+def piece():
+    """An inner fragment, as good as none of which makes a datagram."""
+    body = rng.randbytes(rng.choice((8, 16, 24, 31, 64)))
+    at, more, ident = rng.randrange(6), rng.random() < 0.6, rng.randrange(3)
+    if rng.random() < 0.3:
+        return ip6(PORTS6_A, forge.INNER6_B, 44,
+                   struct.pack("!BBHI", 17, 0, at << 3 | more, ident) + body), IPV6
+    return ip4(PORTS_A, forge.INNER_B, 17, body, ident=ident, frag=more << 13 | at), IPIP
+
+
+def join(sock, data, size):
+    """A super-packet."""
+    sock.sendmsg([data], [(socket.IPPROTO_UDP, forge.UDP_SEGMENT, struct.pack("=H", size))])
+
+
 class Datagrams:
-    def __init__(self, esps):
-        self.esps = esps
+    """For three peers: SAs of tunnel mode, transport mode, and of one whose selectors
+    need all of a datagram."""
+
+    def __init__(self, tunnel, transport, ports):
+        self.esps = tunnel + transport + ports
         self.socks = [sender("a", "198.51.100.2"), sender("a", "2001:db8:2::2")]
         with netns("a"):
             self.raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
@@ -88,25 +114,33 @@ class Datagrams:
         self.inside = [(inner(b"x" * 50), IPIP), (inner(b"y" * 50, v6=True), IPV6), (tcp, IPIP),
                        (tcp6, IPV6), (options, IPIP), (extension, IPV6), (first, IPIP),
                        (later, IPIP), (icmp, IPIP), (b"", 59)]
-        self.counts = {}
+        bare = [(forge.udp(CLIENT, GATEWAY, 1, 9999, b"t" * 50)[20:], 17),
+                (forge.tcp(CLIENT, GATEWAY, 1, 2, b"data")[20:], 6), (icmp[20:], 1),
+                (b"\x08\0\xf7\xff" + bytes(4), 1), (b"u" * 30, 136), (b"x" * 9, 253), (b"", 59)]
+        self.inside_of = {esp.spi: inside for esps, inside in
+                          ((tunnel, self.inside), (transport, bare)) for esp in esps}
+        self.counts, self.joined = {}, 0
 
-    def one(self):
-        esp = rng.choice(self.esps)
+    def make(self, esp):
         kind = rng.choice(("authenticated",) * 4 + ("sealed",) * 3 + ("IKE", "keepalive", "random"))
-        packet, header = rng.choice(self.inside)
+        packet, header = rng.choice(self.inside_of[esp.spi]) if esp.spi in self.inside_of else \
+            piece()
         seq = rng.choice((None, None, None, rng.getrandbits(32), rng.choice(INTERESTING[:32])))
-        if seq is not None:
-            seq &= 0xffffffff
+        if seq is not None:     # a jump with ESN would leave all others behind
+            seq = max(esp.seq + rng.randrange(-64, 64), 0) if esp.esn else seq & 0xffffffff
         if kind == "authenticated":
             what = rng.randrange(4)
             if what == 0:
                 data = esp.seal(mutate(packet), header, seq=seq)
             elif what == 1:
                 data = esp.seal(mutate(packet), rng.randrange(256), seq=seq)
-            elif what == 2:
-                data = esp.seal(b"", plain=mutate(esp.pad(packet, header)), seq=seq)
             else:
-                data = esp.seal(packet, header, pad=mutate(bytes(range(1, 9)))[:255], seq=seq)
+                plain = mutate(esp.pad(packet, header)) if what == 2 else \
+                    esp.pad(packet, header, mutate(bytes(range(1, 9)))[:255])
+                blocks = max(len(plain) // esp.block, 1)    # the cipher takes no other
+                plain = plain[:blocks * esp.block].ljust(blocks * esp.block, b"\0") \
+                    if esp.block > 1 else plain
+                data = esp.seal(b"", plain=plain, seq=seq)
         elif kind == "sealed":
             data = mutate(esp.seal(packet, header, seq=seq))
         elif kind == "IKE":
@@ -115,9 +149,23 @@ class Datagrams:
             data = mutate(b"\xff")
         else:
             data = rng.randbytes(rng.randrange(200))
-        if rng.random() < 0.15:
+        return kind, data
+
+    def one(self):
+        esp = rng.choice(self.esps)
+        kind, data = self.make(esp)
+        how = rng.random()
+        if how < 0.15:
             kind += " in fragments"
             self.fragments(data)
+        elif how < 0.25 and data:
+            kind += " and others as one"
+            size = len(data)
+            for _ in range(rng.choice((1, 2, 5, 10))):
+                data += self.make(esp if rng.random() < 0.8 else rng.choice(self.esps))[1]
+            with contextlib.suppress(OSError):
+                join(rng.choice(self.socks), data, rng.choice((size, size, 100, 500, 1200)))
+                self.joined += 1
         else:
             with contextlib.suppress(OSError):
                 send(rng.choice(self.socks), data)
@@ -139,6 +187,54 @@ class Datagrams:
             with contextlib.suppress(OSError):
                 self.raw.sendto(ip4("198.51.100.1", "198.51.100.2", 17, part, ident=ident,
                                     frag=more | at // 8), ("198.51.100.2", 0))
+
+
+# -------------------------------------------------------------- inner packets
+
+class Inner:
+    """What the device is given, as by a machine with virtio."""
+
+    def __init__(self):
+        self.socks = []
+        for proto in 0x0800, 0x86dd:
+            with netns("b"):
+                sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+                sock.setsockopt(263, 15, 1)     # SOL_PACKET, PACKET_VNET_HDR
+                sock.bind(("espudp0", proto))
+            self.socks.append(sock)
+        self.good = []
+        for src, dst in (forge.INNER_B, forge.INNER_A), (GATEWAY, "100.100.0.1"), \
+                        (forge.INNER_B, PORTS_A), (forge.INNER6_B, forge.INNER6_A):
+            proto = functools.partial(ip6 if ":" in src else ip4, src, dst)
+            self.good += [(proto, 17, forge.udp(src, dst, 9999, 1, b"d" * 50)),
+                          (proto, 6, forge.tcp(src, dst, 9999, 1, b"d" * 3000)),
+                          (proto, 1, forge.udp(src, dst, 8, 0, b"d" * 50))]
+        self.count = 0
+
+    def send(self, packet, needs=0, gso=0, hlen=0, size=0, start=0, offset=0):
+        header = struct.pack("=BBHHHH", needs, gso, hlen, size, start, offset)
+        self.socks[packet[:1] >= b"\x60"].send(header + packet)
+        self.count += 1
+
+    def one(self):
+        make, proto, packet = rng.choice(self.good)
+        header = 40 if packet[:1] >= b"\x60" else 20
+        kind = rng.randrange(4)
+        if kind == 0:
+            packet = mutate(packet)
+        elif kind == 1:
+            packet = make(proto, packet[header:], length=rng.randrange(len(packet) + 1))
+        elif kind == 2:
+            packet = make(proto, mutate(packet[header:]))
+        transport = {17: 6, 6: 16}.get(proto, 2)
+        with contextlib.suppress(OSError):
+            self.send(packet, rng.choice((0, 1, 1, 1, 2, 3)),
+                      rng.choice((0, 0, 0, {17: 5, 6: 4 if header == 40 else 1}.get(proto, 3),
+                                  0x81, rng.randrange(256))),
+                      rng.choice((0, header + 8, header + 20, rng.randrange(200))),
+                      rng.choice((0, 1, 8, 500, 1200, rng.getrandbits(16))),
+                      rng.choice((header, header, header, rng.randrange(200))),
+                      rng.choice((transport, transport, transport, rng.randrange(200))))
 
 
 # ------------------------------------------------------------------- requests
@@ -262,45 +358,128 @@ class Requests:
         return error
 
 
-def tunnel_works(esp, sock, out):
-    read_all(out)
-    send(sock, esp.seal(inner(b"still works")))
-    return read_all(out, 5, 1) == [b"still works"]
+class Sound:
+    """What has to work all the time."""
+
+    def __init__(self, witness, owner, datagrams, inner_packets):
+        self.witness, self.owner, self.inner = witness, owner, inner_packets
+        self.sock, self.out = datagrams.socks[0], forge.receiver("b", forge.INNER_B, 9999)
+        self.number = 0
+
+    def wrong(self):
+        """What does not."""
+        self.number += 1
+        found = []
+        forge.settle("b")
+        read_all(self.out)
+        send(self.sock, self.witness.seal(inner(b"still works")))
+        if read_all(self.out, 5, 1) != [b"still works"]:
+            found.append("no packet comes through")
+        parts = [self.witness.seal(inner(b"as one %d" % i)) for i in range(5)]
+        with contextlib.suppress(OSError):      # what others met
+            self.sock.send(b"\xff")
+        join(self.sock, b"".join(parts), len(parts[0]))
+        if read_all(self.out, 5, 5) != [b"as one %d" % i for i in range(5)]:
+            found.append("no super-packet comes through")
+        read_all(self.owner)
+        letter = bytes(4) + b"letter %04d" % self.number + bytes(20)
+        send(self.sock, letter)
+        if read_all(self.owner, 5, 1) != [letter]:
+            found.append("the owner does not read its letters")
+        before = forge.drops("b").get("tx-malformed", 0)
+        # its checksum lies behind its end, by two octets
+        self.inner.send(ip4(forge.INNER_B, forge.INNER_A, 253, bytes(20), length=26), 1, start=20,
+                        offset=6)
+        if not forge.wait_for(5, lambda: forge.drops("b").get("tx-malformed", 0) == before + 1):
+            found.append("a packet whose checksum is behind its end is sent")
+        return found
+
+
+def gateway():
+    """Three peers. What is fuzzed, and what is not."""
+    first = Esp(0x1000)
+    forge.gateway(first, "replay-window", 0, roaming="address")
+    link = forge.netlink("b")
+    link.must("socket-detach", ifname="espudp0")
+    with netns("b"):
+        owner = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    owner.bind(("0.0.0.0", 4500))
+    link.must("socket-attach", ifname="espudp0", socket={"fd": owner.fileno(), "marker": "keep"})
+    link.must("socket-attach", ifname="espudp0", socket={"ipv6": True})
+    n("b", "ethtool", "-K", "b0", "gro", "on")
+
+    link.must("dev-set", ifname="espudp0", dev={"pool": {
+        "address": forge.addr_bytes("100.100.0.0"), "prefix-len": 24}})
+    ends = {"local-from": GATEWAY, "local-to": GATEWAY, "remote-from": CLIENT, "remote-to": CLIENT}
+    link.must("peer-new", ifname="espudp0", peer={
+        "id": 2, "mode": "transport", "remote": forge.addr_bytes(CLIENT), "remote-port": 40000,
+        "virtual": forge.addr_bytes("100.100.0.1"),
+        "selector": {key: forge.addr_bytes(addr) for key, addr in ends.items()}})
+    link.must("peer-new", ifname="espudp0", peer={
+        "id": 3, "remote": forge.addr_bytes(CLIENT), "remote-port": 40001, "selector": [
+            {"local-from": forge.addr_bytes(local), "local-to": forge.addr_bytes(local),
+             "remote-from": forge.addr_bytes(remote), "remote-to": forge.addr_bytes(remote),
+             "protocol": 17, "remote-port-from": 1, "remote-port-to": 30000}
+            for local, remote in ((forge.INNER_B, PORTS_A), (forge.INNER6_B, PORTS6_A))]})
+    run("ip", "-n", "b", "route", "add", "100.100.0.0/24", "dev", "espudp0", "src", GATEWAY)
+
+    tunnel = [first, Esp(0x1001), Esp(0x1002, "aes-gcm"), Esp(0x1004, "chacha20-poly1305"),
+              Esp(0x1005, "aes-cbc", "sha256", esn=True)]
+    transport, ports = [Esp(0x1010), Esp(0x1011, "aes-gcm")], [Esp(0x1020)]
+    witness = Esp(0x1003)
+    for peer, esps in (1, tunnel[1:] + [witness]), (2, transport), (3, ports):
+        for esp in esps:
+            # one with the window that is usual
+            window = {} if esp.esn or esp.spi == 0x1001 else {"replay_window": 0}
+            must(forge.sa_new("b", "espudp0", peer, "in", esp, **window))
+    for peer, esp in (1, Esp(0x2001, "aes-gcm")), (2, Esp(0x2002, "aes-cbc", "sha256")), \
+                     (3, Esp(0x2003)):
+        must(forge.sa_new("b", "espudp0", peer, "out", esp))
+    return (tunnel, transport, ports), witness, owner
+
+
+def must(answer):
+    if answer[0]:
+        raise forge.Failed(f"{errno.errorcode[answer[0]]} {answer[1]}")
+
+
+def packets(datagrams, inner_packets, sound):
+    found, start = sound.wrong(), time.monotonic()
+    check("all works", not found, *found, forge.drops("b"))
+    total = 0
+    while total < COUNT and not found:
+        if total >= COUNT // 2:     # b's device is to put them together, not a's to leave them so
+            n("a", "ethtool", "-K", "a0", "tx-udp-segmentation", "off")
+        for _ in range(500):
+            datagrams.one()
+            inner_packets.one()
+        total = sum(datagrams.counts.values())
+        found = sound.wrong()
+    check(f"{total} fuzzed datagrams, {inner_packets.count} inner packets: all works all the time",
+          total and not found, *found, forge.drops("b"))
+    stats = forge.stats("b")
+    forge.diag(f"{time.monotonic() - start:.0f} s", datagrams.counts,
+               f"{datagrams.joined} super-packets", stats)
+    check("some got all the way through, and some to each check on it",
+          stats["rx-packets"] > total // 100 and stats["tx-packets"] > total // 100 and
+          stats["rx-ike"] > total // 100 and datagrams.joined > total // 50 and
+          all(stats["drop"].get(reason) for reason in (
+              "rx-auth", "rx-pad", "rx-next-header", "rx-inner", "rx-selector", "rx-csum",
+              "rx-short", "rx-align", "rx-ike-unowned", "rx-spi-unknown", "rx-replay-seen",
+              "rx-defrag", "tx-malformed")), stats)
 
 
 def main():
     forge.diag(f"SEED={seed}")
     forge.load_module()
     forge.topo_direct()
-    esp = Esp(0x1000)
-    forge.gateway(esp, "replay-window", 0, roaming="address")
-    others = [Esp(0x1001), Esp(0x1002, "aes-gcm")]
-    forge.sa_add("b", "espudp0", 1, "in", others[0])
-    forge.sa_add("b", "espudp0", 1, "in", others[1], "replay-window", 0)
-    witness = Esp(0x1003)
-    forge.sa_add("b", "espudp0", 1, "in", witness, "replay-window", 0)
-    out = forge.receiver("b", forge.INNER_B, 9999)
-    check("the tunnel works", tunnel_works(witness, sender("a", "198.51.100.2"), out))
+    fuzzed, witness, owner = gateway()
+    datagrams, inner_packets = Datagrams(*fuzzed), Inner()
+    sound = Sound(witness, owner, datagrams, inner_packets)
+    packets(datagrams, inner_packets, sound)
     for dev in "fuzz0", "fuzz1":
         run("ip", "-n", "b", "link", "add", dev, "type", "espudp")
         run("ip", "-n", "b", "link", "set", dev, "up")
-
-    datagrams = Datagrams([esp] + others)
-    alive, start = True, time.monotonic()
-    while sum(datagrams.counts.values()) < COUNT and alive:
-        for _ in range(500):
-            datagrams.one()
-        alive = tunnel_works(witness, datagrams.socks[0], out)
-    total = sum(datagrams.counts.values())
-    check(f"{total} fuzzed datagrams: the tunnel works all the time", total and alive,
-          forge.drops("b"))
-    forge.diag(f"{time.monotonic() - start:.0f} s", datagrams.counts, forge.drops("b"))
-    delivered = forge.stats("b")["rx-packets"]
-    check("some got all the way through, and some to each check on it",
-          delivered > total // 100 and all(forge.drops("b").get(reason) for reason in (
-              "rx-auth", "rx-pad", "rx-next-header", "rx-inner", "rx-selector", "rx-csum",
-              "rx-short", "rx-align", "rx-ike-unowned", "rx-spi-unknown")),
-          f"{delivered} delivered", forge.drops("b"))
 
     requests = Requests()
     silent, start = False, time.monotonic()
@@ -316,8 +495,8 @@ def main():
     check("no request had an internal error for an answer",
           not {"EFAULT", "EIO", "EBADF", "ENOSYS", "-1"} & set(requests.errors) -
           {"EBADF"}, requests.errors)
-    check("the tunnel still works", tunnel_works(witness, datagrams.socks[0], out),
-          forge.drops("b"))
+    found = sound.wrong()
+    check("all still works", not found, *found, forge.drops("b"))
     shown = forge.n_attempt("b", "espudp", "show", "--json")
     check("the tool can show all that is there", shown.returncode == 0, shown.stderr)
     for dev in "fuzz0", "fuzz1", "espudp0":
