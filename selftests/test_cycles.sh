@@ -163,5 +163,15 @@ grown()
 			END { exit !(bad || NR == FNR) }' "$T/objects" -
 }
 
+# The kernel has its own reasons, once; what leaks grows each time.
+if grown >"$T/grown"; then
+	diag "$(cat "$T/grown")"
+	load_module ''
+	objects >"$T/objects"
+	for ((i = 0; i < cycles; i++)); do
+		cycle "$i" >/dev/null 2>&1
+	done
+	slab >/dev/null
+fi
 check "no slab cache has grown by an object a cycle" not grown
 ktap_end
