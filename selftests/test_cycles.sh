@@ -106,19 +106,17 @@ slab()
 	awk '$1 == "Slab:" { slab = $2 } $1 == "SUnreclaim:" { print slab, $2 }' /proc/meminfo
 }
 
-caches='UDP UDPv6 net_namespace kmalloc-512 kmalloc-1k kmalloc-2k kmalloc-4k kmalloc-8k'
-
 # Objects in use of each cache, from slabinfo, which takes what is free in a
-# processor's own slabs for used: those are given back first.
+# processor's own slabs for used: those are given back first. What is accounted,
+# as peers, SAs and selectors are, is in kmalloc-cg-*.
 objects()
 {
 	local cache
 
-	for cache in $caches; do
-		echo 1 >"/sys/kernel/slab/$cache/shrink" || return 1
+	for cache in /sys/kernel/slab/{UDP,UDPv6,net_namespace,kmalloc-*}; do
+		echo 1 >"$cache/shrink" || return 1
 	done
-	awk -v caches="$caches" 'BEGIN { n = split(caches, c); for (i = 1; i <= n; i++) want[c[i]] = 1 }
-		$1 in want { print $1, $2 }' /proc/slabinfo
+	awk '$1 ~ /^(UDP|UDPv6|net_namespace|kmalloc-.*)$/ { print $1, $2 }' /proc/slabinfo
 }
 
 load_module ''
@@ -165,5 +163,15 @@ grown()
 			END { exit !(bad || NR == FNR) }' "$T/objects" -
 }
 
+# The kernel has its own reasons, once; what leaks grows each time.
+if grown >"$T/grown"; then
+	diag "$(cat "$T/grown")"
+	load_module ''
+	objects >"$T/objects"
+	for ((i = 0; i < cycles; i++)); do
+		cycle "$i" >/dev/null 2>&1
+	done
+	slab >/dev/null
+fi
 check "no slab cache has grown by an object a cycle" not grown
 ktap_end
