@@ -45,9 +45,10 @@ static const struct auth_alg auth_algs[] = { ESPUDP_ALGS_AUTH(AUTH) };
  * @room: octets of request context that were allocated
  * @aad: with ESN, SPI and both halves of the sequence number
  * @iv: the cipher's copy, which it may overwrite
- * @to: @aad and what is behind the ESP header, or from the second the packet
- * @from: @aad, IV, and text that is elsewhere; or from the second header and text.
- *	Both are set up once, their ends marked
+ * @to: @aad and what is behind the ESP header, or from the second the packet; at last
+ *	the ICV by itself: drivers that look for it need not cut anything
+ * @from: @aad, IV, and text and ICV that are elsewhere; or from the second header,
+ *	text and ICV. Both are set up once, their ends marked
  * @req: the request, its context behind it
  *
  * One is kept for each CPU: a synchronous request is over when the call
@@ -59,8 +60,8 @@ struct espudp_op {
 	unsigned int room;
 	u8 aad[12];
 	u8 iv[ESPUDP_IV_MAX];
-	struct scatterlist to[2];
-	struct scatterlist from[3];
+	struct scatterlist to[3];
+	struct scatterlist from[4];
 	struct aead_request req CRYPTO_MINALIGN_ATTR;
 };
 
@@ -190,17 +191,19 @@ int espudp_aead_crypt(struct espudp_aead *a, bool encrypt, void *esp,
 		set_aad(op, esp, seq_hi);
 		to = op->to;
 		sg_set_buf(&to[0], op->aad, sizeof(op->aad));
-		sg_set_buf(&to[1], esp + 8, len - 8);
+		sg_set_buf(&to[1], esp + 8, len - 8 - a->icv);
 	} else {
 		to = op->to + 1;
-		sg_set_buf(to, esp, len);
+		sg_set_buf(to, esp, len - a->icv);
 	}
+	sg_set_buf(&op->to[2], esp + len - a->icv, a->icv);
 	from = to;
 	if (src) {
 		from = op->from + !a->esn;
 		sg_set_buf(&op->from[0], op->aad, sizeof(op->aad));
 		sg_set_buf(&op->from[1], a->esn ? esp + 8 : esp, a->esn ? a->iv : 8 + a->iv);
-		sg_set_buf(&op->from[2], src, text);
+		sg_set_buf(&op->from[2], src, text - a->icv);
+		sg_set_buf(&op->from[3], src + text - a->icv, a->icv);
 	}
 
 	req = &op->req;
