@@ -9,6 +9,7 @@
 #include <linux/timer.h>
 #include <linux/udp.h>
 #include <linux/workqueue.h>
+#include <net/addrconf.h>
 #include <net/genetlink.h>
 #include <net/gro.h>
 #include <net/ipv6.h>
@@ -16,16 +17,10 @@
 #include <net/udp_tunnel.h>
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#include <linux/hex.h>
 #include <linux/unaligned.h>
 #else
 #include <asm/unaligned.h>
-#endif
-
-#if __has_include(<linux/hex.h>)
-#include <linux/hex.h>
-#endif
-#if __has_include(<net/ipv6_stubs.h>)
-#include <net/ipv6_stubs.h>
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
@@ -72,18 +67,17 @@
 /* What IPv6 has for modules that do not depend on it, or is built in. */
 static inline struct dst_entry *espudp_route6(struct net *net, struct sock *sk, struct flowi6 *fl)
 {
-#if __has_include(<net/ipv6_stubs.h>)
+#ifdef _IPV6_STUBS_H
 	return ipv6_stub->ipv6_dst_lookup_flow(net, sk, fl, NULL);
 #else
 	return ip6_dst_lookup_flow(net, sk, fl, NULL);
 #endif
 }
 
+#define ESPUDP_RELEASE_BY_SK __same_type(udp_tunnel_sock_release, void (struct sock *))
 static inline void espudp_sock_release(struct socket *sock)
 {
-	udp_tunnel_sock_release(_Generic(udp_tunnel_sock_release,
-					 void (*)(struct socket *) : sock,
-					 void (*)(struct sock *) : sock->sk));
+	udp_tunnel_sock_release(__builtin_choose_expr(ESPUDP_RELEASE_BY_SK, sock->sk, sock));
 }
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)

@@ -418,14 +418,14 @@ enum espudp_drop espudp_encap_xmit(struct espudp_dev *edev, struct espudp_path *
 
 	if (path->family == AF_INET6)
 		espudp_tunnel6_xmit(path->dst, es->sk, skb, NULL, &path->saddr,
-				     &path->daddr, tos, ttl ?: ip6_dst_hoplimit(path->dst),
-				     0, path->sport, path->dport, false);
+				    &path->daddr, tos, ttl ?: ip6_dst_hoplimit(path->dst),
+				    0, path->sport, path->dport, false);
 	else
 		espudp_tunnel_xmit((struct rtable *)path->dst, es->sk, skb,
-				    path->saddr.s6_addr32[0], path->daddr.s6_addr32[0],
-				    tos, ttl ?: ip4_dst_hoplimit(path->dst),
-				    df ? htons(IP_DF) : 0, path->sport, path->dport,
-				    false, !path->csum);
+				   path->saddr.s6_addr32[0], path->daddr.s6_addr32[0],
+				   tos, ttl ?: ip4_dst_hoplimit(path->dst),
+				   df ? htons(IP_DF) : 0, path->sport, path->dport,
+				   false, !path->csum);
 	return ESPUDP_DROP_NONE;
 }
 

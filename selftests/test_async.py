@@ -17,6 +17,7 @@ deletes.
 # KERNELS: 6.1 6.12 debug
 # SAMPLE: 6.12 debug
 # TIMEOUT: 400
+# DEBUG-TIER: short
 
 import contextlib
 import errno

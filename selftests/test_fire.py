@@ -12,6 +12,7 @@ namespaces and the module made and removed under traffic.
 # KERNELS: 6.1 6.12 debug
 # SAMPLE: 6.12 debug
 # TIMEOUT: 180
+# DEBUG-TIER: short
 # SMP: 2
 # THREAD: multi
 

@@ -75,7 +75,7 @@ peers()
 	n b espudp peer add espudp0 id 1 name left remote $left routes auto \
 		selector local $R4/32 remote $L4/32 selector local $R6/128 remote $L6/128 \
 		selector local $R4/32 remote 172.16.0.0/24 \
-		selector local $R6/128 remote fd16::/64 >/dev/null
+		selector local "$R6/128" remote fd16::/64 >/dev/null
 	tun_pair 0x1001 0x2001
 }
 
@@ -319,8 +319,8 @@ done
 peers 4
 port_selectors()
 {
-	n a espudp peer set espudp0 1 selector local ::/0 remote $R6/128 proto udp remote-port 5000 &&
-	n b espudp peer set espudp0 1 selector local $R6/128 remote fd16::/64 proto udp local-port 5000
+	n a espudp peer set espudp0 1 selector local ::/0 remote "$R6/128" proto udp remote-port 5000 &&
+	n b espudp peer set espudp0 1 selector local "$R6/128" remote fd16::/64 proto udp local-port 5000
 }
 
 check "the selectors are set" port_selectors

@@ -231,6 +231,7 @@ def control(short):
                 do("peer-set", peer={key: value for key, value in peer.items() if key != "name"}))
     must(do("peer-set", peer=peer))
 
+    virtual_addresses(short)
     for what, esp, extra in ("AES-GCM", Esp(0x1000, "aes-gcm"), {}), \
                             ("AES-CBC, ESN", Esp(0x1001, "aes-cbc", "sha256", esn=True), {}), \
                             ("HMAC alone, lifetimes", Esp(0x1002), {"hard-seconds": 1000,
@@ -292,6 +293,37 @@ def control(short):
     device_again()
     short.every("deleting the device", lambda: rtnl.talk(rtnl.delete("espudp0")), device_again)
     rtnl.talk(rtnl.delete("espudp0"))
+
+
+def virtual_addresses(short):
+    do = short.do
+    pool = {"address": addr("100.100.0.0"), "prefix-len": 24}
+    short.every("a pool", do("dev-set", dev={"pool": pool}),
+                do("dev-set", dev={"pool": {"address": pool["address"]}}))
+    do("dev-set", dev={"pool": pool})()
+    peer = {"id": 5, "mode": "transport", "remote": addr("198.51.100.1"), "remote-port": 40000,
+            "selector": [selector("198.51.100.2", "198.51.100.1")]}
+    short.every("a new transport mode peer",
+                do("peer-new", peer=dict(peer, virtual=addr("100.100.0.5"))),
+                do("peer-del", peer={"id": 5}))
+    short.every("one without a virtual address", do("peer-new", peer=dict(peer, virtual=bytes(4))),
+                do("peer-del", peer={"id": 5}))
+    first = do("peer-new", peer=dict(peer, virtual=addr("100.100.0.5")))
+    first()
+
+    def again():
+        for number in 5, 6:
+            do("peer-del", peer={"id": number})()
+        first()
+    short.every("taking over a virtual address", do("peer-new", peer={
+        **peer, "id": 6, "take-over": 5, "remote-port": 40001}), again)
+    do("peer-del", peer={"id": 5})()
+    do("peer-new", peer=dict(peer, virtual=bytes(4)))()
+    short.every("moving one without", do("peer-set", peer={
+        "id": 5, "remote": addr("198.51.100.7"), "remote-port": 40000}), do("peer-set", peer={
+            "id": 5, "remote": peer["remote"], "remote-port": 40000}))
+    do("peer-del", peer={"id": 5})()
+    do("dev-set", dev={"pool": {"address": pool["address"]}})()
 
 
 def datapath():
