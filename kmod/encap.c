@@ -134,7 +134,7 @@ static bool err_allowed(struct espudp_dev *edev)
 	return espudp_rate_allows(&edev->err_rate, ESPUDP_ICMP_RATE);
 }
 
-/* No other error has any effect here. UDP has pulled the ICMP header, in front of data. */
+/* No other error has any effect. The ICMP header stands in front of data. */
 static bool err_too_big(const struct sk_buff *skb)
 {
 	const u8 *icmp = skb->data - sizeof(struct icmphdr);
@@ -190,7 +190,7 @@ int espudp_encap_err_lookup(struct sock *sk, struct sk_buff *skb)
 	return err_too_big(skb) && err_allowed(es->edev) && err_peer(es->edev, skb) ? 0 : -ENOENT;
 }
 
-/* An ICMP error about a datagram of ours; the arguments differ from kernel to
+/* "Too big", about a datagram of ours; the arguments differ from kernel to
  * kernel. Called by UDP after espudp_encap_err_lookup() agreed, the transport header
  * at the ICMP header again and data at the quoted IP header.
  */
@@ -201,22 +201,19 @@ void espudp_encap_err_rcv(ESPUDP_ENCAP_ERR_ARGS)
 	int transport = skb_transport_offset(skb);
 	int network = skb_network_offset(skb);
 	struct espudp_peer *peer;
-	u32 mtu = 0;
+	u32 mtu;
 	int hlen;
 
 	if (!es)
 		return;
 	if (quoted->version == 4) {
-		if (icmp_hdr(skb)->type == ICMP_DEST_UNREACH &&
-		    icmp_hdr(skb)->code == ICMP_FRAG_NEEDED)
-			mtu = ntohs(icmp_hdr(skb)->un.frag.mtu);
+		mtu = ntohs(icmp_hdr(skb)->un.frag.mtu);
 		hlen = quoted->ihl * 4;
 	} else {
 		u8 nexthdr = ((struct ipv6hdr *)quoted)->nexthdr;
 		__be16 frag_off;
 
-		if (icmp6_hdr(skb)->icmp6_type == ICMPV6_PKT_TOOBIG)
-			mtu = ntohl(icmp6_hdr(skb)->icmp6_mtu);
+		mtu = ntohl(icmp6_hdr(skb)->icmp6_mtu);
 		hlen = ipv6_skip_exthdr(skb, sizeof(struct ipv6hdr), &nexthdr, &frag_off);
 		if (hlen < 0)
 			return;

@@ -285,6 +285,8 @@ void espudp_queue_start(struct espudp_queue __percpu *queues)
  * @drop: finishes a job by dropping it
  *
  * Jobs whose crypto is not over within some milliseconds stay; they hold the device.
+ *
+ * Context: process, RTNL; sleeps.
  */
 void espudp_queue_stop(struct espudp_queue __percpu *queues,
 		       void (*drop)(struct espudp_job *job))

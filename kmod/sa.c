@@ -449,7 +449,9 @@ static void sa_harden(struct espudp_sa *sa, unsigned long changed)
 {
 	unsigned long cause;
 
-	/* After the limits: an event may come twice then, but none is lost. */
+	/* After the limits: an event may come twice then. One is lost only where a packet
+	 * that has just seen the old limit exceeded tells of it after this.
+	 */
 	smp_mb();
 	for_each_set_bit(cause, &changed, BITS_PER_LONG)
 		clear_bit(cause, &sa->told);

@@ -182,6 +182,39 @@ nbg()
 	ip netns exec "$@" &
 }
 
+tcp_receiver='
+import socket
+with socket.create_server(("::", 5201), family=socket.AF_INET6,
+                          dualstack_ipv6=True) as server, server.accept()[0] as peer:
+    octets = 0
+    while data := peer.recv(1 << 16):
+        octets += len(data)
+print(octets)'
+tcp_sender='
+import socket, sys
+with socket.create_connection((sys.argv[1], 5201)) as peer:
+    peer.sendall(bytes(int(sys.argv[2])))'
+
+tcp_listens()
+{
+	[ -n "$(n "$1" ss -Hltn sport = 5201)" ]
+}
+
+# tcp_arrives FROM TO ADDRESS OCTETS [PREFIX...]: TCP with nothing behind the end of it,
+# from namespace FROM to TO, arrives within 20 seconds; PREFIX runs the sender
+tcp_arrives()
+{
+	local pid octets
+
+	nbg "$2" timeout 20 python3 -c "$tcp_receiver" >"$T/octets"
+	pid=$!
+	wait_for 60 tcp_listens "$2"
+	n "$1" timeout 20 "${@:5}" python3 -c "$tcp_sender" "$3" "$4"
+	wait "$pid"
+	octets=$(cat "$T/octets")
+	[ "$octets" = "$4" ] || { echo "$octets octets"; return 1; }
+}
+
 # veth NS1 IF1 NS2 IF2
 veth()
 {

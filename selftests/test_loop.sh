@@ -151,10 +151,17 @@ for side in "a 1 2 $L4 $R4" "b 2 1 $R4 $L4"; do
 		n "$ns" espudp sa add espudp1 1 out spi "0x300$other" $TUN_ALG
 	}
 done
-n a tc qdisc add dev espudp1 clsact
-n a tc filter add dev espudp1 egress matchall classid 1:10
-n a tc qdisc add dev espudp0 clsact
-n a tc filter add dev espudp0 egress matchall classid 1:10
+classes()
+{
+	local dev
+
+	for dev in espudp0 espudp1; do
+		n a tc qdisc add dev "$dev" clsact &&
+		n a tc filter add dev "$dev" egress matchall classid 1:10 || return 1
+	done
+}
+
+check "tc gives packets a class" classes
 check "a class that tc gives is not taken for devices gone through" reaches a $R4
 n a tc qdisc del dev espudp0 clsact
 n a tc qdisc del dev espudp1 clsact

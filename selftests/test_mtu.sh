@@ -229,38 +229,14 @@ n b espudp set espudp0 frag inside
 ##
 # Path MTU
 ##
-receiver='
-import socket
-with socket.create_server(("::", 5201), family=socket.AF_INET6,
-                          dualstack_ipv6=True) as server, server.accept()[0] as peer:
-    octets = 0
-    while data := peer.recv(1 << 16):
-        octets += len(data)
-print(octets)'
-sender='
-import socket, sys
-with socket.create_connection((sys.argv[1], 5201)) as peer:
-    peer.sendall(bytes(1 << 20))'
-
-listens()
-{
-	[ -n "$(n b ss -Hltn sport = 5201)" ]
-}
-
 # bulk NS TO: a megabyte arrives by TCP, and no more of it was too big than until the
 # sender knew
 bulk()
 {
-	local pid toobig
+	local toobig
 
 	toobig=$(counter a tx-too-big)
-
-	nbg b timeout 30 python3 -c "$receiver" >"$T/octets"
-	pid=$!
-	wait_for 10 listens
-	n "$1" timeout 20 python3 -c "$sender" "$2"
-	wait "$pid"
-	is "$(cat "$T/octets")" $((1 << 20)) && [ $(($(counter a tx-too-big) - toobig)) -le 5 ]
+	tcp_arrives "$1" b "$2" $((1 << 20)) && [ $(($(counter a tx-too-big) - toobig)) -le 5 ]
 }
 
 small_path()

@@ -25,38 +25,12 @@ helped()
 	awk '/^{ .*help.*espudp/ { n += $NF } END { print n + 0 }' $events/hist
 }
 
-# TCP with nothing behind the end of it: what a receiver in Python has read until then.
-receiver='
-import socket
-with socket.create_server(("", 5201)) as server, server.accept()[0] as peer:
-    octets = 0
-    while data := peer.recv(1 << 16):
-        octets += len(data)
-print(octets)'
-sender='
-import socket, sys
-with socket.create_connection((sys.argv[1], 5201)) as peer:
-    peer.sendall(bytes(2 << 20))'
-
-listens()
-{
-	[ -n "$(n gateway ss -Hltn sport = 5201)" ]
-}
-
 # all_arrive: four transfers, each within 20 seconds. The sender's processor is the first,
 # where a softirq always runs on top of a task and leaves what it can to others.
 all_arrive()
 {
-	local pid
-
 	for _ in 1 2 3 4; do
-		nbg gateway timeout 20 python3 -c "$receiver" >"$T/octets"
-		pid=$!
-		wait_for 60 listens
-		n client taskset 1 python3 -c "$sender" "$to" &
-		wait "$pid"
-		wait $!
-		[ "$(cat "$T/octets")" = $((2 << 20)) ] || { echo "$(cat "$T/octets") octets"; return 1; }
+		tcp_arrives client gateway "$to" $((2 << 20)) taskset 1 || return 1
 	done
 }
 
